@@ -13,15 +13,15 @@
 namespace bailey {
 
 struct ChildOptions {
-  std::vector<std::string> argv;                         // argv[0] is the path to execute
-  std::vector<std::string> env;                          // "K=V"; nothing is inherited
-  std::vector<std::pair<int, int>> fds;                  // {ours, its number in the child}
-  int into_cgroup = -1;                                  // v2 directory for CLONE_INTO_CGROUP, or -1
-  std::vector<std::string> v1_tasks;                     // v1 `tasks` files the child joins first
-  int (*before_exec)(void* context) = nullptr;           // async-signal-safe; non-zero errno aborts
+  std::vector<std::string> argv;                // argv[0] is the path to execute
+  std::vector<std::string> env;                 // "K=V"; nothing is inherited
+  std::vector<std::pair<int, int>> fds;         // {ours, its number in the child}
+  int into_cgroup = -1;                         // v2 directory for CLONE_INTO_CGROUP, or -1
+  std::vector<std::string> v1_tasks;            // v1 `tasks` files the child joins first
+  int (*before_exec)(void* context) = nullptr;  // async-signal-safe; non-zero errno aborts
   void* context = nullptr;
   bool new_session = true;
-  uint64_t namespaces = 0;                               // CLONE_NEW… for clone3
+  uint64_t namespaces = 0;  // CLONE_NEW… for clone3
 };
 
 struct Child {

@@ -18,27 +18,67 @@
 namespace bailey {
 
 enum class FsCounter : uint32_t {
-  kLookups, kOpens, kCreates, kReads, kWrites, kReaddirs, kGetattrs, kSetattrs, kMutations,
-  kCopyUps, kCopyUpBytes, kPassthroughOpens, kErrors, kRequests, kDenied,
-  kOpenFiles,   // gauge
-  kNodes,       // gauge: inodes the kernel knows
+  kLookups,
+  kOpens,
+  kCreates,
+  kReads,
+  kWrites,
+  kReaddirs,
+  kGetattrs,
+  kSetattrs,
+  kMutations,
+  kCopyUps,
+  kCopyUpBytes,
+  kPassthroughOpens,
+  kErrors,
+  kRequests,
+  kDenied,
+  kOpenFiles,  // gauge
+  kNodes,      // gauge: inodes the kernel knows
   kCount
 };
 
 enum class NetCounter : uint32_t {
-  kConnectionsIn, kConnectionsOut, kBytesIn, kBytesOut, kDnsQueries, kDatagramsIn, kDatagramsOut,
-  kDeniedHost, kDeniedLoopback, kDeniedLinkLocal, kDeniedPrivate, kDeniedMulticast, kDeniedTenant,
-  kDeniedPort, kDeniedRule, kDeniedLimit, kDeniedBind,
-  kRefusedUpstream, kUnreachableUpstream, kTimedOutUpstream, kSourceViolations,
+  kConnectionsIn,
+  kConnectionsOut,
+  kBytesIn,
+  kBytesOut,
+  kDnsQueries,
+  kDatagramsIn,
+  kDatagramsOut,
+  kDeniedHost,
+  kDeniedLoopback,
+  kDeniedLinkLocal,
+  kDeniedPrivate,
+  kDeniedMulticast,
+  kDeniedTenant,
+  kDeniedPort,
+  kDeniedRule,
+  kDeniedLimit,
+  kDeniedBind,
+  kRefusedUpstream,
+  kUnreachableUpstream,
+  kTimedOutUpstream,
+  kSourceViolations,
   kOpenConnections,  // gauge
   kPublishedPorts,   // gauge
   kCount
 };
 
 enum class SupervisorCounter : uint32_t {
-  kStarts, kRestarts, kExecs, kExitsNormal, kExitsSignal, kExitsOom, kExitsSeccomp,
-  kDeniedSeccomp, kDeniedCapability, kDeniedNamespace, kDeniedCgroup,
-  kFsRestarts, kProxyRestarts,
+  kStarts,
+  kRestarts,
+  kExecs,
+  kExitsNormal,
+  kExitsSignal,
+  kExitsOom,
+  kExitsSeccomp,
+  kDeniedSeccomp,
+  kDeniedCapability,
+  kDeniedNamespace,
+  kDeniedCgroup,
+  kFsRestarts,
+  kProxyRestarts,
   kStartMicroseconds,  // gauge: the last start, to the first instruction of the start command
   kCount
 };
@@ -83,7 +123,9 @@ class CounterMapping {
   explicit operator bool() const { return page_ != nullptr; }
 
  private:
-  struct Unmap { void operator()(CounterPage<Counter>* page) const; };
+  struct Unmap {
+    void operator()(CounterPage<Counter>* page) const;
+  };
   std::unique_ptr<CounterPage<Counter>, Unmap> page_;
 };
 

@@ -16,8 +16,8 @@
 namespace bailey {
 
 struct Error {
-  std::error_code code;  // an errno (generic_category)
-  std::string context;   // the operation and its operand
+  std::error_code code;  // an errno (generic_category); none for a person's mistake
+  std::string context;   // the operation and its operand, or what the person did wrong
   std::string hint;      // the next thing to try, or empty
 
   // "context: strerror", or just the context when code is empty.
@@ -25,7 +25,8 @@ struct Error {
   // The same error, seen from one level up: "outer: context".
   [[nodiscard]] Error Within(std::string_view outer) const;
   [[nodiscard]] Error WithHint(std::string text) const;
-  int Errno() const { return code.value(); }
+  // For a reply that needs a number: EINVAL for a person's mistake.
+  int Errno() const { return code ? code.value() : EINVAL; }
 };
 
 // boost::system::result asks for this when value() is called on an error: a bug of the caller.
@@ -37,14 +38,13 @@ using Status = Result<void>;
 
 // An Error from the calling thread's errno, or from an explicit one.
 [[nodiscard]] Error Errno(std::string context, int number = errno);
-// An Error that a person made: EINVAL with a message of its own, shown without strerror's text.
+// An Error that a person made, with a message of its own: shown without strerror's text.
 [[nodiscard]] Error Invalid(std::string message, std::string hint = {});
 
 }  // namespace bailey
 
 // Returns the error of `expression` from the enclosing function, or goes on.
-#define BAILEY_TRY(expression)                            \
-  do {                                                    \
-    if (auto try_result = (expression); !try_result)      \
-      return std::move(try_result).error();               \
+#define BAILEY_TRY(expression)                                                             \
+  do {                                                                                     \
+    if (auto try_result = (expression); !try_result) return std::move(try_result).error(); \
   } while (false)

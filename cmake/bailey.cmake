@@ -26,7 +26,7 @@ endif()
 add_library(bailey_options INTERFACE)
 target_include_directories(bailey_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(bailey_options INTERFACE
-  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Werror
+  -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Werror
   -fstack-protector-strong)
 target_compile_definitions(bailey_options INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
 target_link_options(bailey_options INTERFACE -Wl,-z,relro,-z,now)
