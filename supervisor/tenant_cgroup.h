@@ -1,0 +1,74 @@
+// TenantCgroup: NAME/{tenant,servers} on every hierarchy of the host. `tenant` is what is frozen
+// and killed, and what memory and pids limits hold; `servers` has bailey-fs, bailey-netproxy and
+// the launcher; cpu limits both together, since the servers work for the tenant alone.
+//
+// Creating it twice is the same as once. Nothing is removed by a destructor: a group outlives the
+// process that made it, and whoever stops the tenant calls Remove(). Not thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "supervisor/cgroup_host.h"
+#include "supervisor/tenant_config.h"
+
+namespace bailey::supervisor {
+
+class TenantCgroup {
+ public:
+  // `name` as TenantConfig::cgroup. On failure what was made stays; Remove() takes it away.
+  static Result<TenantCgroup> Create(const CgroupHost& host, const std::string& name);
+  // An existing one, or one that is gone: for clearing. Opens nothing.
+  static TenantCgroup Existing(const CgroupHost& host, const std::string& name);
+
+  // Sets cpu, memory and pids and reads each back; EIO if the kernel holds something else.
+  // Memory below what is used now makes the kernel reclaim, then refuse with EBUSY (v1).
+  Status SetLimits(const Limits& limits) const;
+  // What the kernel holds, for a report of drift. 0: no limit. Memory is rounded to pages.
+  Result<Limits> ReadLimits() const;
+
+  // v2 directories for CLONE_INTO_CGROUP and BPF; valid after Create.
+  int tenant_fd() const { return tenant_.get(); }
+  int servers_fd() const { return servers_.get(); }
+  // v1 `tasks` files that a member writes 0 to before it forks; empty on pure v2.
+  std::vector<std::string> TenantTasks() const { return Tasks("/tenant"); }
+  std::vector<std::string> ServersTasks() const { return Tasks("/servers"); }
+
+  Status Freeze(bool frozen) const;
+  // SIGKILL to all members at once, frozen ones too; ENOENT if the group is gone.
+  Status KillTenant() const { return Kill("/tenant"); }
+  Status KillServers() const { return Kill("/servers"); }
+  // Processes of the tenant, as the host numbers them.
+  std::vector<pid_t> TenantPids() const;
+  bool TenantPopulated() const { return Populated("/tenant"); }
+  // Waits until no task is left in `tenant`, or in both groups; ETIMEDOUT.
+  Status AwaitTenantEmpty(std::chrono::milliseconds at_most) const;
+  Status AwaitServersEmpty(std::chrono::milliseconds at_most) const;
+
+  // Removes every group of this tenant on every hierarchy, and the instance's directory above it
+  // if that is empty now. A group that is gone is no error; EBUSY while tasks are left.
+  Status Remove() const;
+
+ private:
+  TenantCgroup(const CgroupHost& host, std::string name) : host_(host), name_(std::move(name)) {}
+  static Result<TenantCgroup> TryCreate(const CgroupHost& host, const std::string& name);
+  Status EnableControllers() const;
+  std::vector<std::string> Tasks(const std::string& group) const;
+  Status Kill(const std::string& group) const;
+  bool Populated(const std::string& group) const;
+  Status AwaitEmpty(const std::string& group, std::chrono::milliseconds at_most) const;
+  Status SetCpu(double cores) const;
+  Status SetMemory(const Limits& limits) const;
+  std::vector<std::string> Directories() const;  // parents first, without the instance's
+
+  CgroupHost host_;
+  std::string name_;
+  UniqueFd tenant_, servers_;
+};
+
+}  // namespace bailey::supervisor
