@@ -22,6 +22,7 @@
 namespace bailey::tenants {
 
 enum class TemplateKind { kBusybox, kHost, kDebootstrap, kTar };
+const char* KindName(TemplateKind kind);  // "busybox" …
 
 struct TemplateRequest {
   std::string name;
