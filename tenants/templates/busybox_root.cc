@@ -89,7 +89,7 @@ Status BuildBusyboxRoot(const RootBuild& build, Template* made) {
   auto applets = Applets(path);
   if (!applets) return applets.error();
   for (const std::string& applet : *applets)
-    if (applet != "bin/busybox" && applet.find("..") == std::string::npos)
+    if (applet != "bin/busybox" && applet != "linuxrc" && applet.find("..") == std::string::npos)
       BAILEY_TRY(root.Symlink("/bin/busybox", applet));
   build.progress("writing etc", 90);
   for (const TextFile& file : kEtc) BAILEY_TRY(root.File(file.path, file.text, file.mode));

@@ -26,7 +26,7 @@ stop_services() {
 }
 trap stop_services TERM INT
 
-for script in /etc/rcS.d/S* /etc/rc2.d/S*; do
+for script in /etc/rc2.d/S*; do
   [ -x "$script" ] && "$script" start
 done
 [ -x /etc/rc.local ] && /etc/rc.local

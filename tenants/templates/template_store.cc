@@ -53,16 +53,13 @@ Result<Template> ReadTemplate(const std::string& directory) {
 }  // namespace
 
 Status CheckTemplateName(std::string_view name) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
-  };
-  const bool good = !name.empty() && name.size() <= 32 && name.front() >= 'a' &&
-                    name.front() <= 'z' && std::ranges::all_of(name, allowed) &&
-                    name.find("..") == std::string_view::npos && name.back() != '.' &&
-                    name.back() != '-';
-  if (good) return {};
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  const auto allowed = [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; };
+  if (!name.empty() && name.size() <= 64 && plain(name.front()) &&
+      std::ranges::all_of(name, allowed))
+    return {};
   return Invalid("not a template name: \"" + std::string(name) + "\"",
-                 "use up to 32 of a-z, 0-9, '-' and '.', beginning with a letter");
+                 "use up to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit");
 }
 
 std::string Template::ToJson() const {

@@ -34,7 +34,7 @@ struct Template {
   static Result<Template> FromJson(std::string_view text);
 };
 
-// [a-z][a-z0-9.-]{0,31}, and neither ".." nor a dot or hyphen at the end. EINVAL with a hint.
+// [a-z0-9][a-z0-9._-]{0,63}, as the spec's tenant.template. EINVAL with a hint.
 Status CheckTemplateName(std::string_view name);
 
 // Every template's newest generation, by name. An unreadable one is left out and logged.
