@@ -1,0 +1,80 @@
+// What a tenant's proxy counts. Directions are seen from the tenant: "in" is towards it.
+#include "monitoring/families.h"
+
+namespace bailey::monitoring {
+namespace {
+
+using enum prometheus::MetricType;
+using Row = FamilyRow<TenantSample>;
+
+template <NetCounter counter>
+void Fill(const TenantSample& tenant, SeriesWriter& series) {
+  if (tenant.net) series.Add((*tenant.net)[counter]);
+}
+template <NetCounter in, NetCounter out>
+void FillDirections(const TenantSample& tenant, SeriesWriter& series) {
+  if (!tenant.net) return;
+  series.Add("direction", "in", (*tenant.net)[in]);
+  series.Add("direction", "out", (*tenant.net)[out]);
+}
+
+constexpr RefusalReason kRefusals[] = {
+    {NetCounter::kDeniedHost, "host"},
+    {NetCounter::kDeniedLoopback, "loopback"},
+    {NetCounter::kDeniedLinkLocal, "link_local"},
+    {NetCounter::kDeniedPrivate, "private"},
+    {NetCounter::kDeniedMulticast, "multicast"},
+    {NetCounter::kDeniedTenant, "tenant"},
+    {NetCounter::kDeniedPort, "port"},
+    {NetCounter::kDeniedRule, "rule"},
+    {NetCounter::kDeniedLimit, "limit"},
+    {NetCounter::kDeniedBind, "bind"},
+};
+
+void FillRefused(const TenantSample& tenant, SeriesWriter& series) {
+  if (!tenant.net) return;
+  for (const RefusalReason& row : kRefusals) {
+    series.Add("reason", row.label, (*tenant.net)[row.counter]);
+  }
+}
+
+void FillUpstreamFailures(const TenantSample& tenant, SeriesWriter& series) {
+  if (!tenant.net) return;
+  series.Add("reason", "refused", (*tenant.net)[NetCounter::kRefusedUpstream]);
+  series.Add("reason", "unreachable", (*tenant.net)[NetCounter::kUnreachableUpstream]);
+  series.Add("reason", "timed_out", (*tenant.net)[NetCounter::kTimedOutUpstream]);
+}
+
+constexpr Row kNetRows[] = {
+    {"bailey_tenant_net_connections_total", Counter, "TCP connections relayed, by direction.",
+     FillDirections<NetCounter::kConnectionsIn, NetCounter::kConnectionsOut>},
+    {"bailey_tenant_net_open_connections", Gauge, "TCP connections open now.",
+     Fill<NetCounter::kOpenConnections>},
+    {"bailey_tenant_net_connections_limit", Gauge,
+     "TCP connections that a tenant may have open; absent without a limit.",
+     [](const TenantSample& t, SeriesWriter& s) {
+       if (t.limits.connections > 0) s.Add(t.limits.connections);
+     }},
+    {"bailey_tenant_net_bytes_total", Counter, "Bytes of payload relayed, by direction.",
+     FillDirections<NetCounter::kBytesIn, NetCounter::kBytesOut>},
+    {"bailey_tenant_net_datagrams_total", Counter, "UDP datagrams relayed, by direction.",
+     FillDirections<NetCounter::kDatagramsIn, NetCounter::kDatagramsOut>},
+    {"bailey_tenant_net_dns_queries_total", Counter, "Names that a tenant asked to be resolved.",
+     Fill<NetCounter::kDnsQueries>},
+    {"bailey_tenant_net_published_ports", Gauge, "Ports of a tenant that the host serves.",
+     Fill<NetCounter::kPublishedPorts>},
+    {"bailey_tenant_net_refused_total", Counter,
+     "Connections and datagrams refused by policy, by reason.", FillRefused},
+    {"bailey_tenant_net_upstream_failures_total", Counter,
+     "Allowed connections that the destination did not take, by reason.", FillUpstreamFailures},
+    {"bailey_tenant_net_source_violations_total", Counter,
+     "Connections about to leave from an address that is not the tenant's. Must stay 0.",
+     Fill<NetCounter::kSourceViolations>},
+};
+
+}  // namespace
+
+std::span<const RefusalReason> RefusalReasons() { return kRefusals; }
+std::span<const Row> NetFamilies() { return kNetRows; }
+
+}  // namespace bailey::monitoring
