@@ -51,6 +51,10 @@ function(bailey_program name)
   target_link_libraries(${name} PRIVATE bailey_options ${ARG_DEPENDS})
 endfunction()
 
+# GoogleTest's skips count as passed for CTest; scripts/test and CI do not let them.
+option(BAILEY_FAIL_ON_SKIP "A test that skips fails" OFF)
+set(BAILEY_SKIP_LINE "\\[  SKIPPED \\]")
+
 # bailey_test(name LABELS unit|ns|fuse|e2e SOURCES … DEPENDS … [NEEDS programs…]): one GoogleTest
 # program, one CTest per program (start-up is dear beside namespaces and mounts).
 enable_testing()
@@ -67,6 +71,9 @@ function(bailey_test name)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
     ENVIRONMENT "BAILEY_BIN=${CMAKE_BINARY_DIR}/bin")
+  if(BAILEY_FAIL_ON_SKIP)
+    set_tests_properties(${name} PROPERTIES FAIL_REGULAR_EXPRESSION "${BAILEY_SKIP_LINE}")
+  endif()
 endfunction()
 
 # bailey_script_test(name LABELS … COMMAND … [TIMEOUT s]): a script under CTest; it finds the
