@@ -1,0 +1,191 @@
+#include "netproxy/egress_policy.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "base/log.h"
+#include "netproxy/special_ranges.h"
+
+namespace bailey::netproxy {
+namespace {
+
+constexpr uint16_t kSmtp = 25;
+const EgressRule kPortWall{std::nullopt, {kSmtp, kSmtp}};
+
+bool Covers(const EgressRule& rule, const Cidr& range, uint16_t port) {
+  return rule.ports.Contains(port) && (!rule.range || IsWithin(range, *rule.range));
+}
+
+bool LiesWithin(const EgressRule& rule, const EgressRule& wall) {
+  if (!rule.ports.Within(wall.ports)) return false;
+  return !wall.range || (rule.range && IsWithin(*rule.range, *wall.range));
+}
+
+// Greater is more specific.
+std::tuple<int, int> Specificity(const EgressRule& rule) {
+  return {rule.range ? rule.range->prefix : -1, rule.ports.first - rule.ports.last};
+}
+
+DenyReason ReasonOf(SpecialKind kind) {
+  switch (kind) {
+    case SpecialKind::kLoopback:
+      return DenyReason::kLoopback;
+    case SpecialKind::kLinkLocal:
+      return DenyReason::kLinkLocal;
+    case SpecialKind::kPrivate:
+      return DenyReason::kPrivate;
+    case SpecialKind::kMulticast:
+      return DenyReason::kMulticast;
+  }
+  CheckFailed(__FILE__, __LINE__, "a SpecialKind");
+}
+
+struct DenialRow {
+  DenyReason reason;
+  NetCounter counter;
+  const char* name;
+};
+constexpr DenialRow kDenials[] = {
+    {DenyReason::kRule, NetCounter::kDeniedRule, "rule"},
+    {DenyReason::kPort, NetCounter::kDeniedPort, "port"},
+    {DenyReason::kHost, NetCounter::kDeniedHost, "host"},
+    {DenyReason::kTenant, NetCounter::kDeniedTenant, "tenant"},
+    {DenyReason::kLoopback, NetCounter::kDeniedLoopback, "loopback"},
+    {DenyReason::kLinkLocal, NetCounter::kDeniedLinkLocal, "link_local"},
+    {DenyReason::kPrivate, NetCounter::kDeniedPrivate, "private"},
+    {DenyReason::kMulticast, NetCounter::kDeniedMulticast, "multicast"},
+};
+
+const DenialRow& RowOf(DenyReason reason) {
+  const auto* const row =
+      std::find_if(std::begin(kDenials), std::end(kDenials),
+                   [reason](const DenialRow& candidate) { return candidate.reason == reason; });
+  BAILEY_CHECK(row != std::end(kDenials));
+  return *row;
+}
+
+Cidr Whole(const IpAddress& address) { return {address, address.bits()}; }
+
+std::vector<Cidr> WithOwn(std::vector<Cidr> host, const IpAddress& own) {
+  host.push_back(Whole(own));
+  return host;
+}
+
+}  // namespace
+
+NetCounter DenialCounter(DenyReason reason) { return RowOf(reason).counter; }
+const char* DenialName(DenyReason reason) { return RowOf(reason).name; }
+
+EgressPolicy::EgressPolicy(ProxyConfig config, std::vector<Cidr> host)
+    : config_(std::move(config)),
+      peers_(config_.peers),
+      host_(WithOwn(std::move(host), config_.ip)) {}
+
+Judgement EgressPolicy::Judge(const Endpoint& destination) const {
+  return JudgeRange(Whole(destination.address), destination.port);
+}
+
+Judgement EgressPolicy::JudgeRange(const Cidr& destination, uint16_t port) const {
+  const auto deny = [](DenyReason reason) { return Judgement{Verdict::kDeny, reason}; };
+  const Cidr range = Unmapped(destination);
+  const Match match = MostSpecific(range, port);
+  if (match.denies) return deny(DenyReason::kRule);
+  if (kPortWall.ports.Contains(port) && !Opened(kPortWall, range, port))
+    return deny(DenyReason::kPort);
+  const bool own = range == Whole(Unmapped(config_.ip));
+  const bool is_peer = !own && peers_.Find(range) != nullptr;
+  if (!is_peer)
+    if (const DenyReason reason = JudgeWalls(range, port); reason != DenyReason::kNone)
+      return deny(reason);
+  for (const Cidr& carried : Carried(range))
+    if (const DenyReason reason = JudgeCarried(carried, port); reason != DenyReason::kNone)
+      return deny(reason);
+  if (!config_.egress.allow_by_default && match.rule == nullptr) return deny(DenyReason::kRule);
+  return {is_peer ? Verdict::kAskPeer : Verdict::kAllow, DenyReason::kNone};
+}
+
+EgressPolicy::Match EgressPolicy::MostSpecific(const Cidr& range, uint16_t port) const {
+  Match best;
+  // Denies first: an allow must be more specific to win.
+  for (const EgressRule& rule : config_.egress.deny)
+    if (Covers(rule, range, port) &&
+        (best.rule == nullptr || Specificity(rule) > Specificity(*best.rule)))
+      best = {&rule, true};
+  for (const EgressRule& rule : config_.egress.allow)
+    if (Covers(rule, range, port) &&
+        (best.rule == nullptr || Specificity(rule) > Specificity(*best.rule)))
+      best = {&rule, false};
+  return best;
+}
+
+bool EgressPolicy::Opened(const EgressRule& wall, const Cidr& range, uint16_t port) const {
+  return std::any_of(
+      config_.egress.allow.begin(), config_.egress.allow.end(),
+      [&](const EgressRule& rule) { return Covers(rule, range, port) && LiesWithin(rule, wall); });
+}
+
+DenyReason EgressPolicy::JudgeWalls(const Cidr& range, uint16_t port) const {
+  if (const Cidr* host = host_.Find(range); host != nullptr && !Opened({*host, {}}, range, port))
+    return DenyReason::kHost;
+  if (const SpecialRange* special = FindSpecial(range);
+      special != nullptr && !Opened({special->range, {}}, range, port))
+    return ReasonOf(special->kind);
+  return DenyReason::kNone;
+}
+
+DenyReason EgressPolicy::JudgeCarried(const Cidr& carried, uint16_t port) const {
+  if (MostSpecific(carried, port).denies) return DenyReason::kRule;
+  if (host_.Find(carried) != nullptr) return DenyReason::kHost;
+  if (peers_.Find(carried) != nullptr) return DenyReason::kTenant;
+  const SpecialRange* special = FindSpecial(carried);
+  return special != nullptr ? ReasonOf(special->kind) : DenyReason::kNone;
+}
+
+std::vector<Cidr> EgressPolicy::InsideRanges(const IpAddress& tenant_ip) {
+  const Cidr loopback{IpAddress::V4(0x7f000000), 8};
+  const bool in_loopback = loopback.Contains(tenant_ip);
+  return {Whole(tenant_ip), *Cidr::Parse("::1"),
+          Cidr{loopback.address, in_loopback ? 16 : loopback.prefix}};
+}
+
+bool EgressPolicy::StaysInside(const IpAddress& address) const {
+  const Cidr range = Whole(Unmapped(address));
+  for (const Cidr& inside : InsideRanges(config_.ip))
+    if (IsWithin(range, inside)) return true;
+  return false;
+}
+
+std::vector<Cidr> EgressPolicy::Boundaries() const {
+  std::set<Cidr> all = {{IpAddress(), 0}, {IpAddress::V6({}), 0}};
+  for (const auto* rules : {&config_.egress.allow, &config_.egress.deny})
+    for (const EgressRule& rule : *rules)
+      if (rule.range) all.insert(*rule.range);
+  for (const auto& ranges : {peers_.ranges(), host_.ranges(), InsideRanges(config_.ip)})
+    all.insert(ranges.begin(), ranges.end());
+  for (const SpecialRange& row : SpecialRanges()) all.insert(row.range);
+  std::set<Cidr> carrying;
+  for (const Carrier& carrier : Carriers()) {
+    carrying.insert(carrier.range);
+    for (const Cidr& range : all)
+      if (!range.address.is_v6())
+        if (const auto outer = Carrying(carrier, range)) carrying.insert(*outer);
+  }
+  all.merge(carrying);
+  return {all.begin(), all.end()};
+}
+
+std::vector<uint16_t> EgressPolicy::PortBoundaries() const {
+  std::set<uint16_t> firsts = {0};
+  const auto add = [&firsts](const PortRange& ports) {
+    firsts.insert(ports.first);
+    if (ports.last != 65535) firsts.insert(static_cast<uint16_t>(ports.last + 1));
+  };
+  add(kPortWall.ports);
+  for (const auto* rules : {&config_.egress.allow, &config_.egress.deny})
+    for (const EgressRule& rule : *rules) add(rule.ports);
+  return {firsts.begin(), firsts.end()};
+}
+
+}  // namespace bailey::netproxy
