@@ -1,0 +1,82 @@
+// Spec: what a person wants a tenant to be, as written: what is not set stays unset, so that a plan
+// can fill it. One set of keys (spec_keys.h) serves the TOML of files, the JSON of the API and of
+// the store, and `bailey set`. Plain values; no I/O; thread-safe.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "base/result.h"
+#include "supervisor/tenant_config.h"
+
+namespace bailey::tenants {
+
+// "10.0.0.5:3306", "10.0.0.0/8", "[2001:db8::]/32:443", "*:25", "*".
+struct EgressRule {
+  std::optional<Cidr> where;  // none: any address
+  uint16_t port = 0;          // 0: any port
+
+  static Result<EgressRule> Parse(std::string_view text);
+  std::string ToString() const;
+  bool operator==(const EgressRule&) const = default;
+};
+
+// What the tenant's listeners may publish on the host: whatever it listens on, or these ports.
+struct Publish {
+  bool listening = true;
+  std::vector<uint16_t> ports;
+  bool operator==(const Publish&) const = default;
+};
+
+// In [limits] 0 stands for "none": no limit, whatever the plan says.
+struct Spec {
+  // [tenant]
+  std::string name;
+  std::optional<IpAddress> ip;  // normalised: an IPv4-mapped address is its IPv4 address
+  std::optional<std::string> template_name;
+  std::optional<std::string> plan;
+  std::optional<std::string> hostname;
+  // [process]
+  std::optional<std::vector<std::string>> start;
+  std::optional<std::map<std::string, std::string>> env;
+  std::optional<supervisor::RestartPolicy> restart;
+  std::optional<std::chrono::milliseconds> stop_timeout;
+  // [limits]
+  std::optional<double> cpu;  // cores
+  std::optional<uint64_t> memory_bytes;
+  std::optional<uint64_t> pids;
+  std::optional<uint64_t> disk_bytes;
+  std::optional<uint64_t> connections;
+  // [network]
+  std::optional<Publish> publish;
+  std::optional<bool> egress_allowed;  // what no rule speaks of
+  std::optional<std::vector<EgressRule>> egress_allow, egress_deny;
+  // [allow]
+  std::optional<bool> allow_set_hostname, allow_raw_sockets, allow_mount;
+
+  bool operator==(const Spec&) const = default;
+};
+
+// A problem at one key, so that whoever read a file can say where it is.
+struct SpecProblem {
+  std::string path;     // "limits.memory"; or empty
+  bool at_key = false;  // the key itself is wrong, not its value
+  Error error;
+};
+template <class T>
+using SpecResult = boost::system::result<T, SpecProblem>;
+[[noreturn]] void throw_exception_from_error(const SpecProblem& problem,
+                                             const boost::source_location& where);
+
+// [a-z][a-z0-9-]{0,31}.
+Status CheckTenantName(std::string_view name);
+// Name, IP and template are there.
+SpecResult<void> CheckComplete(const Spec& spec);
+
+}  // namespace bailey::tenants

@@ -1,0 +1,248 @@
+// The spec in all its forms: what is read, what is refused, and what is said about it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tenants/spec_json.h"
+#include "tenants/spec_keys.h"
+#include "tenants/spec_toml.h"
+
+namespace bailey::tenants {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kWhole = R"([tenant]
+name     = "acme"
+ip       = "203.0.113.7"
+template = "debian-12"
+plan     = "small"
+hostname = "www.acme.example"
+[process]
+start = ["/bin/sh", "/etc/rc"]
+env = { LANG = "C.UTF-8" }
+restart = "on-failure"
+stop_timeout = "10s"
+[limits]
+cpu = 1.5
+memory = "512M"
+pids = 256
+connections = 10000
+[network]
+publish = [443, 80]
+egress  = { default = "deny", allow = ["10.0.0.5:3306"], deny = ["*:25"] }
+[allow]
+set_hostname = true
+raw_sockets = false
+mount = false
+)";
+
+constexpr const char* kLeast = "[tenant]\nname='a'\nip='203.0.113.7'\ntemplate='t'\n";
+
+TEST(SpecToml, ReadsEveryKey) {
+  const auto spec = SpecFromToml(kWhole);
+  ASSERT_TRUE(spec) << spec.error().Message();
+  EXPECT_EQ(spec->name, "acme");
+  EXPECT_EQ(spec->ip->ToString(), "203.0.113.7");
+  EXPECT_EQ(spec->template_name, "debian-12");
+  EXPECT_EQ(spec->hostname, "www.acme.example");
+  EXPECT_EQ(spec->start, (std::vector<std::string>{"/bin/sh", "/etc/rc"}));
+  EXPECT_EQ(spec->restart, supervisor::RestartPolicy::kOnFailure);
+  EXPECT_EQ(spec->stop_timeout, std::chrono::seconds(10));
+  EXPECT_EQ(spec->cpu, 1.5);
+  EXPECT_EQ(spec->memory_bytes, 512U << 20);
+  EXPECT_EQ(spec->publish, (Publish{false, {80, 443}}));
+  EXPECT_EQ(spec->egress_allowed, false);
+  EXPECT_EQ(spec->egress_deny->front().ToString(), "*:25");
+  EXPECT_EQ(spec->allow_raw_sockets, false);
+}
+
+TEST(SpecJson, GoesThereAndBackUnchanged) {
+  const auto spec = SpecFromToml(kWhole);
+  ASSERT_TRUE(spec);
+  const std::string text = boost::json::serialize(SpecToJson(*spec));
+  const auto again = ParseSpecJson(text);
+  ASSERT_TRUE(again) << again.error().Message();
+  EXPECT_EQ(*again, *spec);
+  // Every key of the table is in the sample, but the one that nothing enforces.
+  for (const SpecKey& key : SpecKeys())
+    EXPECT_EQ(key.write(*spec).is_null(), std::string(key.path) == "limits.disk") << key.path;
+}
+
+TEST(SpecJson, KeepsWhatIsNotSetUnset) {
+  const auto spec = SpecFromToml(kLeast);
+  ASSERT_TRUE(spec) << spec.error().Message();
+  EXPECT_EQ(boost::json::serialize(SpecToJson(*spec)),
+            R"({"tenant":{"name":"a","ip":"203.0.113.7","template":"t"}})");
+}
+
+struct Refusal {
+  const char* toml;
+  const char* message;
+  const char* hint;
+};
+
+TEST(SpecToml, RefusesWithPositionAndHint) {
+  const std::vector<Refusal> table = {
+      // Unknown keys, at the key.
+      {"[limits]\nmemroy = '1G'", "line 2, column 1: limits.memroy: unknown key", "\"memory\""},
+      {"[tennant]\nname = 'a'", "line 1, column 2: tennant: unknown key", "\"tenant\""},
+      {"[tenant]\nmemory = '1G'", "line 2, column 1: tenant.memory", "limits.memory"},
+      {"[network]\negress = { alow = [] }", "line 2, column 12: network.egress.alow", "\"allow\""},
+      {"[allow]\nxyzzyxyzzy = true", "line 2, column 1", "there are: set_hostname"},
+      // Names.
+      {"[tenant]\nname = 'Acme'", "line 2, column 8: tenant.name: not a tenant name: \"Acme\"",
+       "a-z"},
+      {"[tenant]\nname = '../x'", "not a tenant name", "a-z"},
+      {"[tenant]\nname = ''", "not a tenant name", "a-z"},
+      {"[tenant]\nname = 'abcdefghijklmnopqrstuvwxyz0123456'", "not a tenant name", "32"},
+      {"[tenant]\nname = 7", "tenant.name: not a text: 7", "quotes"},
+      {"[tenant]\nhostname = '-a'", "not a host name", "letters"},
+      {"[tenant]\ntemplate = '../../etc'", "not a template name", "a-z"},
+      {"[tenant]\nplan = '/etc/passwd'", "not a plan's name", "a-z"},
+      // Addresses.
+      {"[tenant]\nip = '203.0.113'", "line 2, column 6: tenant.ip: not an IP address",
+       "203.0.113.7"},
+      {"[tenant]\nip = '203.0.113.7/24'", "not an IP address", "203.0.113.7"},
+      {"[tenant]\nip = '0.0.0.0'", "not an address for a tenant", "host"},
+      {"[tenant]\nip = '127.0.0.1'", "not an address for a tenant", "host"},
+      {"[tenant]\nip = '::ffff:127.0.0.1'", "not an address for a tenant", "host"},
+      {"[tenant]\nip = '169.254.169.254'", "not an address for a tenant", "host"},
+      {"[tenant]\nip = '224.0.0.1'", "multicast", "host"},
+      {"[tenant]\nip = 'fe80::1'", "link", "host"},
+      {"[tenant]\nip = ['203.0.113.7', '203.0.113.8']", "not a text", ""},
+      // Sizes, counts, durations.
+      {"[limits]\nmemory = '512X'", "line 2, column 10: limits.memory: not a size: \"512X\"",
+       "512M"},
+      {"[limits]\nmemory = -1", "not a size: -1", "512M"},
+      {"[limits]\nmemory = '4K'", "not enough memory", "1M"},
+      {"[limits]\ncpu = 0", "not a number of cores", "1.5"},
+      {"[limits]\ncpu = inf", "not a number of cores", "1.5"},
+      {"[limits]\npids = 1.5", "not a count", "none"},
+      {"[limits]\npids = 0", "not a count", "none"},
+      {"[limits]\ndisk = '10G'", "cannot be enforced yet", "leave it out"},
+      {"[process]\nstop_timeout = '10'", "not a duration", "10s"},
+      {"[process]\nstop_timeout = '48h'", "longer than a day", ""},
+      {"[process]\nstart = []", "not a command", "/bin/sh"},
+      {"[process]\nstart = '/bin/sh'", "not a command", "/bin/sh"},
+      {"[process]\nstart = [\"/bin/sh\\u0000x\"]", "not a text", "zero"},
+      {"[process]\nrestart = 'maybe'", "not a restart policy", "on-failure"},
+      {"[process]\nenv = { 'A=B' = 'x' }", "not a variable's name", ""},
+      // Rules and ports.
+      {"[network]\npublish = [0]", "not a port: 0", "65535"},
+      {"[network]\npublish = [70000]", "not a port", "65535"},
+      {"[network]\npublish = 'all'", "not what to publish", "listening"},
+      {"[network]\negress = { deny = ['10.0.0.0/8:x'] }", "line 2, column 19: network.egress.deny",
+       ""},
+      {"[network.egress]\ndefault = 'maybe'", "line 2, column 11", "deny"},
+      {"[network]\negress = 'allow'", "not a table", "[network.egress]"},
+      {"[allow]\nmount = 'yes'", "not true or false", "quotes"},
+      // TOML itself.
+      {"[tenant]\nname = acme", "line 2, column", "toml.io"},
+      {"[tenant]\nname = 'a'\nname = 'b'", "line 3, column", "toml.io"},
+      // What must be there.
+      {"[tenant]\nip='203.0.113.7'\ntemplate='t'", "line 1, column 2: tenant.name is missing",
+       "acme"},
+      {"[tenant]\nname='a'\ntemplate='t'", "tenant.ip is missing", "203.0.113.7"},
+      {"[tenant]\nname='a'\nip='203.0.113.7'", "tenant.template is missing", "template ls"},
+      {"", "tenant.name is missing", ""},
+  };
+  for (const Refusal& row : table) {
+    const auto spec = SpecFromToml(row.toml);
+    ASSERT_FALSE(spec) << row.toml;
+    EXPECT_THAT(spec.error().Message(), HasSubstr(row.message)) << row.toml;
+    EXPECT_THAT(spec.error().hint, HasSubstr(row.hint)) << row.toml;
+  }
+}
+
+TEST(SpecJson, RefusesWhatTomlWould) {
+  for (const char* text : {
+           R"({"tenant":{"name":"a","ip":"203.0.113.7","template":"t","x":1}})",
+           R"({"tenant":{"name":"a","ip":"203.0.113.7","template":"../t"}})",
+           R"({"tenant":[]})",
+           R"({"tenant":{"name":"a"}})",
+           R"([])",
+           R"({"tenant.name":"a"})",
+           R"({)",
+       })
+    EXPECT_FALSE(ParseSpecJson(text)) << text;
+}
+
+TEST(SpecIp, MappedAddressesAreTheirIpv4Address) {
+  const auto spec = SpecFromToml("[tenant]\nname='a'\nip='::ffff:203.0.113.7'\ntemplate='t'");
+  ASSERT_TRUE(spec);
+  EXPECT_EQ(spec->ip->ToString(), "203.0.113.7");
+}
+
+TEST(SetSpecKey, TakesTextAsPeopleWriteIt) {
+  Spec spec = *SpecFromToml(kLeast);
+  EXPECT_TRUE(SetSpecKeyText(spec, "limits.memory", "1G"));
+  EXPECT_TRUE(SetSpecKeyText(spec, "limits.cpu", "0.5"));
+  EXPECT_TRUE(SetSpecKeyText(spec, "limits.pids", "none"));
+  EXPECT_TRUE(SetSpecKeyText(spec, "tenant.hostname", "123"));
+  EXPECT_TRUE(SetSpecKeyText(spec, "network.publish", "[80]"));
+  EXPECT_TRUE(SetSpecKeyText(spec, "network.egress.deny", R"(["*:25"])"));
+  EXPECT_EQ(spec.memory_bytes, 1U << 30);
+  EXPECT_EQ(spec.cpu, 0.5);
+  EXPECT_EQ(spec.pids, 0U);
+  EXPECT_EQ(spec.hostname, "123");
+  EXPECT_EQ(spec.publish, (Publish{false, {80}}));
+  EXPECT_EQ(spec.egress_deny->size(), 1U);
+}
+
+TEST(SetSpecKey, RefusesAndLeavesTheSpecAlone) {
+  const Spec before = *SpecFromToml(kLeast);
+  Spec spec = before;
+  const auto size = SetSpecKeyText(spec, "limits.memory", "lots");
+  ASSERT_FALSE(size);
+  EXPECT_THAT(size.error().Message(), HasSubstr("limits.memory: not a size: \"lots\""));
+  const auto unknown = SetSpecKeyText(spec, "limits.memry", "1G");
+  ASSERT_FALSE(unknown);
+  EXPECT_THAT(unknown.error().hint, HasSubstr("memory"));
+  EXPECT_FALSE(SetSpecKeyText(spec, "limits", "1G"));
+  EXPECT_EQ(spec, before);
+}
+
+TEST(SetSpecKey, NullPutsTheDefaultBack) {
+  Spec spec = *SpecFromToml(kLeast);
+  ASSERT_TRUE(SetSpecKeyText(spec, "limits.pids", "7"));
+  ASSERT_TRUE(SetSpecKeyText(spec, "limits.pids", "null"));
+  EXPECT_FALSE(spec.pids.has_value());
+}
+
+TEST(Effective, TakesFromTheSpecThenThePlanThenTheDefaults) {
+  Spec written = *SpecFromToml(kLeast);
+  written.pids = 10;
+  written.memory_bytes = 0;  // "none"
+  const auto plan = PlanFromToml("[limits]\npids = 99\nmemory = '64M'\ncpu = 2\n");
+  ASSERT_TRUE(plan) << plan.error().Message();
+  const Spec spec = Effective(written, *plan);
+  EXPECT_EQ(spec.pids, 10U);
+  EXPECT_EQ(spec.memory_bytes, 0U);
+  EXPECT_EQ(spec.cpu, 2);
+  EXPECT_EQ(spec.connections, 0U);
+  EXPECT_EQ(spec.hostname, "a");
+  EXPECT_EQ(spec.allow_set_hostname, true);
+  EXPECT_EQ(spec.allow_mount, false);
+  // Nothing is left open.
+  for (const SpecKey& key : SpecKeys())
+    EXPECT_EQ(key.write(spec).is_null(), std::string(key.path) == "tenant.plan") << key.path;
+}
+
+TEST(Plan, HasNoTenant) {
+  const auto plan = PlanFromToml("[tenant]\nname='a'");
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().Message(), HasSubstr("line 1, column 2"));
+}
+
+TEST(Errors, StayOneShortLineWhateverTheValue) {
+  const std::string longtext = "[limits]\nmemory = [\"" + std::string(5000, 'x') + "\"]";
+  const auto spec = SpecFromToml(longtext);
+  ASSERT_FALSE(spec);
+  EXPECT_LT(spec.error().Message().size(), 300U);
+}
+
+}  // namespace
+}  // namespace bailey::tenants
