@@ -14,7 +14,7 @@
 
 namespace bailey {
 
-inline constexpr size_t kMaxMessageBytes = 64 * 1024;
+inline constexpr size_t kMaxMessageBytes = 65536;
 inline constexpr size_t kMaxMessageFds = 64;
 
 struct Message {

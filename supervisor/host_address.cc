@@ -75,7 +75,7 @@ Status ReleaseAddress(const std::string& runtime_dir) {
   if (!ip) return ip.error().Within(NotePath(runtime_dir));
   const unsigned index = ::if_nametoindex(note->substr(0, first).c_str());
   if (index != 0) {
-    const Status removed = Change(RTM_DELADDR, 0, index, *ip);
+    Status removed = Change(RTM_DELADDR, 0, index, *ip);
     // Gone already: somebody was faster, or we died between the note and the address.
     if (!removed && removed.error().Errno() != EADDRNOTAVAIL) return removed;
   }

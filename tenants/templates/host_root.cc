@@ -44,7 +44,8 @@ Result<std::vector<std::string>> FindHidden(const std::string& usr) {
 Status LinkIntoUsr(const std::string& host, const RootWriter& root) {
   for (const std::string name : {"bin", "sbin", "lib", "lib32", "lib64", "libx32"}) {
     std::array<char, 256> target{};
-    const std::string path = host + "/" + name;
+    std::string path = host;
+    path.append("/").append(name);
     const ssize_t length = ::readlink(path.c_str(), target.data(), target.size() - 1);
     if (length > 0) {
       BAILEY_TRY(root.Symlink(std::string(target.data(), static_cast<size_t>(length)), name));

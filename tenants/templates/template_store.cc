@@ -149,14 +149,15 @@ Status RemoveTemplate(const std::string& state_dir, const std::string& name) {
 }
 
 Status RemoveTemplateLeftovers(const std::string& state_dir) {
-  const std::string templates = TemplatesDirectory(state_dir);
-  for (const std::string& name : Subdirectories(templates)) {
+  auto templates = OpenPath(TemplatesDirectory(state_dir), O_RDONLY | O_DIRECTORY);
+  if (!templates) return {};  // none was ever made
+  for (const std::string& name : Subdirectories(TemplatesDirectory(state_dir))) {
     if (!name.starts_with(".building-") && !name.starts_with(".removing-")) continue;
-    auto directory = OpenPath(templates + "/" + name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    auto directory = OpenBeneathNoSymlinks(templates->get(), name, O_RDONLY | O_DIRECTORY);
     if (!directory) continue;
     // A builder that outlived its daemon for a moment is cleaning up this very directory.
     if (::flock(directory->get(), LOCK_EX | LOCK_NB) != 0) continue;
-    BAILEY_TRY(RemoveTree(templates + "/" + name));
+    BAILEY_TRY(RemoveTree(templates->get(), name));
     LogInfo("removed a half-built template: " + name);
   }
   return {};

@@ -44,7 +44,7 @@ TEST_F(Files, ReplaceIsWholeAndLeavesNothing) {
 TEST_F(Files, AChildGetsItsDescriptorsAndNoOthers) {
   const std::string out = folder_ + "/out";
   const UniqueFd file(::open(out.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-  const UniqueFd leaked(::open("/dev/null", O_RDONLY));  // on purpose without O_CLOEXEC
+  const UniqueFd leaked(::dup(file.get()));  // on purpose without O_CLOEXEC
   auto child = SpawnChild({.argv = {"/bin/sh", "-c", "echo /proc/self/fd/*; test -z \"$HOME\""},
                            .env = {"PATH=/bin:/usr/bin"},
                            .fds = {{file.get(), 1}, {file.get(), 7}}});
