@@ -153,7 +153,7 @@ Status Work(RootBuild build, int output, const std::string& root_path, Template*
   if (done) {
     answer["template"] = json::parse(made.ToJson());
   } else {
-    answer = {{"errno", done.error().Errno()},
+    answer = {{"errno", done.error().code.value()},  // 0: a person's mistake
               {"context", done.error().context},
               {"hint", done.error().hint}};
   }
