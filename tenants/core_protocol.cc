@@ -44,16 +44,6 @@ Result<uint64_t> IdOf(const json::object& object) {
   return id;
 }
 
-ApiError ErrorFromJson(const json::object& object) {
-  ApiError error;
-  error.code = ParseApiCode(TextAt(object, "code")).value_or(ApiCode::kFailed);
-  error.message = TextAt(object, "message");
-  error.tenant = TextAt(object, "tenant");
-  error.layer = TextAt(object, "layer");
-  error.hint = TextAt(object, "hint");
-  return error;
-}
-
 Result<CoreReply> ReplyFromJson(json::object object, std::vector<UniqueFd> fds) {
   CoreReply reply;
   auto id = IdOf(object);
@@ -61,7 +51,7 @@ Result<CoreReply> ReplyFromJson(json::object object, std::vector<UniqueFd> fds) 
   reply.id = *id;
   if (const json::value* error = object.if_contains("error"); error != nullptr) {
     if (!error->is_object()) return Malformed("error is no object");
-    reply.error = ErrorFromJson(error->get_object());
+    reply.error = ApiError::FromJson(error->get_object());
   }
   reply.kind = TextAt(object, "kind");
   if (json::value* items = object.if_contains("items"); items != nullptr && items->is_array())
@@ -113,6 +103,16 @@ json::object ApiError::ToJson() const {
           {"tenant", tenant},
           {"layer", layer},
           {"hint", hint}};
+}
+
+ApiError ApiError::FromJson(const json::object& object) {
+  ApiError error;
+  error.code = ParseApiCode(TextAt(object, "code")).value_or(ApiCode::kFailed);
+  error.message = TextAt(object, "message");
+  error.tenant = TextAt(object, "tenant");
+  error.layer = TextAt(object, "layer");
+  error.hint = TextAt(object, "hint");
+  return error;
 }
 
 ApiError ApiError::From(const Error& error, std::string tenant, std::string layer) {

@@ -76,6 +76,7 @@ struct ApiError {
 
   // {"code","message","tenant","layer","hint"}: the value of "error" in every answer.
   boost::json::object ToJson() const;
+  static ApiError FromJson(const boost::json::object& object);
   // From a Result's error: its errno decides the code (ENOENT: not_found, EEXIST: exists, EPERM and
   // EACCES: denied, EBUSY: in_use, ETIMEDOUT: timeout, ENOSPC and EDQUOT: limit, a person's
   // mistake: usage, else failed).
