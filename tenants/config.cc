@@ -52,11 +52,11 @@ Result<Endpoint> ParseEndpoint(std::string_view text, std::optional<uint16_t> us
   const auto rule = EgressRule::Parse(text);
   const auto alone = IpAddress::Parse(text);
   if (alone && usual_port) return Endpoint{*alone, *usual_port};
-  if (!rule || !rule->where || rule->port == 0 ||
-      rule->where->prefix != rule->where->address.bits())
+  if (!rule || !rule->range || rule->ports.first == 0 || rule->ports.first != rule->ports.last ||
+      rule->range->prefix != rule->range->address.bits())
     return Invalid("not an address and port: \"" + std::string(text) + "\"",
                    "write it like 127.0.0.1:9748");
-  return Endpoint{rule->where->address, rule->port};
+  return Endpoint{rule->range->address, rule->ports.first};
 }
 
 Status ReadMetrics(const json::value& value, DaemonConfig& config) {

@@ -55,7 +55,7 @@ struct DaemonConfig {
   uint32_t UidBase(uint32_t slot) const { return first_id + slot * kIdsPerTenant; }
 };
 
-// Errors: "/etc/bailey/bailey.toml: line 2, column 1: …". A missing file means the defaults.
+// Errors: "/etc/bailey/bailey.toml: 2:1: …". A missing file means the defaults.
 Result<DaemonConfig> ParseDaemonConfig(std::string_view toml);
 Result<DaemonConfig> LoadDaemonConfig(const Paths& paths);
 

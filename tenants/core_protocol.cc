@@ -89,6 +89,10 @@ ApiCode CodeOf(const Error& error) {
 
 }  // namespace
 
+void throw_exception_from_error(const ApiError& error, const boost::source_location& where) {
+  bailey::throw_exception_from_error(Invalid(error.message), where);
+}
+
 const char* ApiCodeName(ApiCode code) { return kCodeNames[static_cast<size_t>(code)]; }
 
 std::optional<ApiCode> ParseApiCode(std::string_view name) {

@@ -83,6 +83,12 @@ struct ApiError {
   static ApiError From(const Error& error, std::string tenant = {}, std::string layer = {});
 };
 
+template <class T>
+using ApiResult = boost::system::result<T, ApiError>;
+using ApiStatus = ApiResult<void>;
+[[noreturn]] void throw_exception_from_error(const ApiError& error,
+                                             const boost::source_location& where);
+
 struct CoreRequest {
   uint64_t id = 0;
   std::string op;

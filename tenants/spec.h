@@ -13,19 +13,12 @@
 
 #include "base/ip_address.h"
 #include "base/result.h"
+#include "netproxy/egress_rule.h"
 #include "supervisor/tenant_config.h"
 
 namespace bailey::tenants {
 
-// "10.0.0.5:3306", "10.0.0.0/8", "[2001:db8::]/32:443", "*:25", "*".
-struct EgressRule {
-  std::optional<Cidr> where;  // none: any address
-  uint16_t port = 0;          // 0: any port
-
-  static Result<EgressRule> Parse(std::string_view text);
-  std::string ToString() const;
-  bool operator==(const EgressRule&) const = default;
-};
+using netproxy::EgressRule;
 
 // What the tenant's listeners may publish on the host: whatever it listens on, or these ports.
 struct Publish {
@@ -58,7 +51,7 @@ struct Spec {
   std::optional<bool> egress_allowed;  // what no rule speaks of
   std::optional<std::vector<EgressRule>> egress_allow, egress_deny;
   // [allow]
-  std::optional<bool> allow_set_hostname, allow_raw_sockets, allow_mount;
+  std::optional<bool> allow_set_hostname, allow_raw_sockets, allow_mount, allow_mlock;
 
   bool operator==(const Spec&) const = default;
 };

@@ -138,7 +138,7 @@ Spec Effective(const Spec& written, const Spec& plan) {
   for (auto* rules : {&spec.egress_allow, &spec.egress_deny})
     if (!*rules) rules->emplace();
   if (!spec.allow_set_hostname) spec.allow_set_hostname = true;
-  for (auto* flag : {&spec.allow_raw_sockets, &spec.allow_mount})
+  for (auto* flag : {&spec.allow_raw_sockets, &spec.allow_mount, &spec.allow_mlock})
     if (!*flag) *flag = false;
   return spec;
 }

@@ -57,6 +57,7 @@ constexpr auto kKeys = std::to_array<SpecKey>({
     Row<&Spec::allow_set_hostname, FlagValue>("allow.set_hostname"),
     Row<&Spec::allow_raw_sockets, FlagValue>("allow.raw_sockets"),
     Row<&Spec::allow_mount, FlagValue>("allow.mount"),
+    Row<&Spec::allow_mlock, FlagValue>("allow.mlock"),
 });
 
 std::string_view SectionOf(std::string_view path) {

@@ -18,7 +18,7 @@ TomlPlace PlaceOf(const toml::source_position& position) {
 }
 
 std::string PlaceText(const TomlPlace& place) {
-  return "line " + std::to_string(place.line) + ", column " + std::to_string(place.column);
+  return std::to_string(place.line) + ":" + std::to_string(place.column);
 }
 
 json::value ToJson(const toml::node& node, const std::string& path, TomlDocument& document);

@@ -1,5 +1,5 @@
-// The spec as TOML, the form that people write (DESIGN.md §7). Errors begin with the place:
-// "line 7, column 10: limits.memory: not a size: …". Runs where nothing can be gained by taking the
+// The spec as TOML, the form that people write (DESIGN.md §7). Errors begin with the line and the
+// column: "7:10: limits.memory: not a size: …". Runs where nothing can be gained by taking the
 // parser over: in the API child, and in `bailey` for the file of the person who calls it.
 #pragma once
 

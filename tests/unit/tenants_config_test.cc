@@ -45,10 +45,10 @@ TEST(DaemonConfig, AnEmptyTextTurnsTheListenerOff) {
 
 TEST(DaemonConfig, RefusesWithPosition) {
   for (const auto& [toml, message] : std::vector<std::pair<const char*, const char*>>{
-           {"[daemon]\nmetric = ''", "line 2, column 1: unknown key daemon.metric"},
+           {"[daemon]\nmetric = ''", "2:1: unknown key daemon.metric"},
            {"[deamon]\nmetrics = ''", "unknown key deamon.metrics"},
            {"daemon = 1", "unknown key daemon"},
-           {"[daemon]\nmetrics = 'here'", "line 2, column 11: daemon.metrics"},
+           {"[daemon]\nmetrics = 'here'", "2:11: daemon.metrics"},
            {"[daemon]\nmetrics = '127.0.0.1'", "not an address and port"},
            {"[daemon]\nmetrics = '127.0.0.0/8:80'", "not an address and port"},
            {"[daemon]\nmetrics = 9748", "not a text"},
@@ -106,7 +106,7 @@ TEST(Plans, FilesComeBeforeTheBuiltIn) {
   EXPECT_EQ(LoadPlan(paths, "small")->memory_bytes, 1U << 30);
   const auto bad = LoadPlan(paths, "bad");
   ASSERT_FALSE(bad);
-  EXPECT_THAT(bad.error().Message(), HasSubstr("bad.toml: line 2, column 10"));
+  EXPECT_THAT(bad.error().Message(), HasSubstr("bad.toml: 2:10"));
   const auto missing = LoadPlan(paths, "huge");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, std::errc::no_such_file_or_directory);

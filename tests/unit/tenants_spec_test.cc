@@ -37,6 +37,7 @@ egress  = { default = "deny", allow = ["10.0.0.5:3306"], deny = ["*:25"] }
 set_hostname = true
 raw_sockets = false
 mount = false
+mlock = true
 )";
 
 constexpr const char* kLeast = "[tenant]\nname='a'\nip='203.0.113.7'\ntemplate='t'\n";
@@ -87,14 +88,13 @@ struct Refusal {
 TEST(SpecToml, RefusesWithPositionAndHint) {
   const std::vector<Refusal> table = {
       // Unknown keys, at the key.
-      {"[limits]\nmemroy = '1G'", "line 2, column 1: limits.memroy: unknown key", "\"memory\""},
-      {"[tennant]\nname = 'a'", "line 1, column 2: tennant: unknown key", "\"tenant\""},
-      {"[tenant]\nmemory = '1G'", "line 2, column 1: tenant.memory", "limits.memory"},
-      {"[network]\negress = { alow = [] }", "line 2, column 12: network.egress.alow", "\"allow\""},
-      {"[allow]\nxyzzyxyzzy = true", "line 2, column 1", "there are: set_hostname"},
+      {"[limits]\nmemroy = '1G'", "2:1: limits.memroy: unknown key", "\"memory\""},
+      {"[tennant]\nname = 'a'", "1:2: tennant: unknown key", "\"tenant\""},
+      {"[tenant]\nmemory = '1G'", "2:1: tenant.memory", "limits.memory"},
+      {"[network]\negress = { alow = [] }", "2:12: network.egress.alow", "\"allow\""},
+      {"[allow]\nxyzzyxyzzy = true", "2:1", "there are: set_hostname"},
       // Names.
-      {"[tenant]\nname = 'Acme'", "line 2, column 8: tenant.name: not a tenant name: \"Acme\"",
-       "a-z"},
+      {"[tenant]\nname = 'Acme'", "2:8: tenant.name: not a tenant name: \"Acme\"", "a-z"},
       {"[tenant]\nname = '../x'", "not a tenant name", "a-z"},
       {"[tenant]\nname = ''", "not a tenant name", "a-z"},
       {"[tenant]\nname = 'abcdefghijklmnopqrstuvwxyz0123456'", "not a tenant name", "32"},
@@ -103,8 +103,7 @@ TEST(SpecToml, RefusesWithPositionAndHint) {
       {"[tenant]\ntemplate = '../../etc'", "not a template name", "a-z"},
       {"[tenant]\nplan = '/etc/passwd'", "not a plan's name", "a-z"},
       // Addresses.
-      {"[tenant]\nip = '203.0.113'", "line 2, column 6: tenant.ip: not an IP address",
-       "203.0.113.7"},
+      {"[tenant]\nip = '203.0.113'", "2:6: tenant.ip: not an IP address", "203.0.113.7"},
       {"[tenant]\nip = '203.0.113.7/24'", "not an IP address", "203.0.113.7"},
       {"[tenant]\nip = '0.0.0.0'", "not an address for a tenant", "host"},
       {"[tenant]\nip = '127.0.0.1'", "not an address for a tenant", "host"},
@@ -114,8 +113,7 @@ TEST(SpecToml, RefusesWithPositionAndHint) {
       {"[tenant]\nip = 'fe80::1'", "link", "host"},
       {"[tenant]\nip = ['203.0.113.7', '203.0.113.8']", "not a text", ""},
       // Sizes, counts, durations.
-      {"[limits]\nmemory = '512X'", "line 2, column 10: limits.memory: not a size: \"512X\"",
-       "512M"},
+      {"[limits]\nmemory = '512X'", "2:10: limits.memory: not a size: \"512X\"", "512M"},
       {"[limits]\nmemory = -1", "not a size: -1", "512M"},
       {"[limits]\nmemory = '4K'", "not enough memory", "1M"},
       {"[limits]\ncpu = 0", "not a number of cores", "1.5"},
@@ -134,17 +132,15 @@ TEST(SpecToml, RefusesWithPositionAndHint) {
       {"[network]\npublish = [0]", "not a port: 0", "65535"},
       {"[network]\npublish = [70000]", "not a port", "65535"},
       {"[network]\npublish = 'all'", "not what to publish", "listening"},
-      {"[network]\negress = { deny = ['10.0.0.0/8:x'] }", "line 2, column 19: network.egress.deny",
-       ""},
-      {"[network.egress]\ndefault = 'maybe'", "line 2, column 11", "deny"},
+      {"[network]\negress = { deny = ['10.0.0.0/8:x'] }", "2:19: network.egress.deny", ""},
+      {"[network.egress]\ndefault = 'maybe'", "2:11", "deny"},
       {"[network]\negress = 'allow'", "not a table", "[network.egress]"},
       {"[allow]\nmount = 'yes'", "not true or false", "quotes"},
       // TOML itself.
-      {"[tenant]\nname = acme", "line 2, column", "toml.io"},
-      {"[tenant]\nname = 'a'\nname = 'b'", "line 3, column", "toml.io"},
+      {"[tenant]\nname = acme", "2:", "toml.io"},
+      {"[tenant]\nname = 'a'\nname = 'b'", "3:", "toml.io"},
       // What must be there.
-      {"[tenant]\nip='203.0.113.7'\ntemplate='t'", "line 1, column 2: tenant.name is missing",
-       "acme"},
+      {"[tenant]\nip='203.0.113.7'\ntemplate='t'", "1:2: tenant.name is missing", "acme"},
       {"[tenant]\nname='a'\ntemplate='t'", "tenant.ip is missing", "203.0.113.7"},
       {"[tenant]\nname='a'\nip='203.0.113.7'", "tenant.template is missing", "template ls"},
       {"", "tenant.name is missing", ""},
@@ -234,7 +230,7 @@ TEST(Effective, TakesFromTheSpecThenThePlanThenTheDefaults) {
 TEST(Plan, HasNoTenant) {
   const auto plan = PlanFromToml("[tenant]\nname='a'");
   ASSERT_FALSE(plan);
-  EXPECT_THAT(plan.error().Message(), HasSubstr("line 1, column 2"));
+  EXPECT_THAT(plan.error().Message(), HasSubstr("1:2"));
 }
 
 TEST(Errors, StayOneShortLineWhateverTheValue) {
