@@ -1,9 +1,9 @@
 #include "netproxy/config.h"
 
-#include <algorithm>
 #include <boost/json.hpp>
-#include <charconv>
 #include <utility>
+
+#include "netproxy/special_ranges.h"
 
 namespace bailey::netproxy {
 namespace {
@@ -149,6 +149,7 @@ Result<ProxyConfig> ReadConfig(const json::value& value) {
   for (const char* required : {"tenant", "ip"})
     if (!value.as_object().contains(required))
       return Invalid(std::string(required) + " is missing");
+  if (Unmapped(config.ip) != config.ip) return Invalid("ip is IPv4-mapped: write it as IPv4");
   return config;
 }
 

@@ -59,7 +59,7 @@ class DnsStub {
   // One UDP query. `reply` is called at most once, perhaps from within; never for a query that is
   // dropped (malformed beyond an answer, or crowded out).
   void Ask(DnsView query, Reply reply);
-  // A TCP connection of the tenant's: served until it closes, fails or idles.
+  // A TCP connection of the tenant's, blocking or not: served until it closes, fails or idles.
   void Serve(UniqueFd connection);
 
   // For queries from now on.
@@ -68,16 +68,15 @@ class DnsStub {
   size_t connections() const { return clients_.size(); }
 
  private:
-  friend class DnsTcpClient;
   struct Query;
   using QueryId = uint64_t;
 
   void Count(DnsEvent event) const;
   void Attempt(Query& query);
   void OnReadable(QueryId id);
-  void Finish(QueryId id, DnsView answer);
+  void Finish(QueryId id, const DnsBytes& answer);
+  void Close(Query& query);
   void Forget(QueryId id);
-  void Remove(DnsTcpClient* client);
 
   EventLoop& loop_;
   DnsStubOptions options_;

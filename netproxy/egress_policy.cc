@@ -138,9 +138,8 @@ DenyReason EgressPolicy::JudgeWalls(const Cidr& range, uint16_t port) const {
 DenyReason EgressPolicy::JudgeCarried(const Cidr& carried, uint16_t port) const {
   if (MostSpecific(carried, port).denies) return DenyReason::kRule;
   if (host_.Find(carried) != nullptr) return DenyReason::kHost;
-  if (peers_.Find(carried) != nullptr) return DenyReason::kTenant;
-  const SpecialRange* special = FindSpecial(carried);
-  return special != nullptr ? ReasonOf(special->kind) : DenyReason::kNone;
+  if (const SpecialRange* special = FindSpecial(carried)) return ReasonOf(special->kind);
+  return peers_.Find(carried) != nullptr ? DenyReason::kTenant : DenyReason::kNone;
 }
 
 std::vector<Cidr> EgressPolicy::InsideRanges(const IpAddress& tenant_ip) {
@@ -162,7 +161,7 @@ std::vector<Cidr> EgressPolicy::Boundaries() const {
   for (const auto* rules : {&config_.egress.allow, &config_.egress.deny})
     for (const EgressRule& rule : *rules)
       if (rule.range) all.insert(*rule.range);
-  for (const auto& ranges : {peers_.ranges(), host_.ranges(), InsideRanges(config_.ip)})
+  for (const auto& ranges : {host_.ranges(), InsideRanges(config_.ip)})
     all.insert(ranges.begin(), ranges.end());
   for (const SpecialRange& row : SpecialRanges()) all.insert(row.range);
   std::set<Cidr> carrying;
@@ -173,6 +172,7 @@ std::vector<Cidr> EgressPolicy::Boundaries() const {
         if (const auto outer = Carrying(carrier, range)) carrying.insert(*outer);
   }
   all.merge(carrying);
+  all.insert(peers_.ranges().begin(), peers_.ranges().end());
   return {all.begin(), all.end()};
 }
 

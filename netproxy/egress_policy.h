@@ -86,7 +86,8 @@ class EgressPolicy {
   static std::vector<Cidr> InsideRanges(const IpAddress& tenant_ip);
 
   const ProxyConfig& config() const { return config_; }
-  // Every prefix and every port at which an answer may change, for the kernel's copy of it.
+  // Every prefix and every port at which an answer may change, for the kernel's copy of it. But for
+  // addresses that carry a peer: those would be five for each of perhaps a thousand.
   std::vector<Cidr> Boundaries() const;
   std::vector<uint16_t> PortBoundaries() const;  // first ports of segments; sorted, begins with 0
 

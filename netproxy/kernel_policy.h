@@ -3,9 +3,9 @@
 // once, blocking socket or not, where the proxy would have accepted already.
 //
 // The invariant: a lookup may deny only what Judge() denies. Whatever it lets through is judged by
-// the proxy again, exactly. Only two things need that: Teredo's client address, which no prefix
-// can express, and an address with more than BAILEY_EGRESS_PORTS segments of ports. What stays
-// inside the namespace, and the DNS stub, is always let through.
+// the proxy again, exactly. Only three things need that: Teredo's client address, which no prefix
+// can express; addresses that carry a peer's; and ports beyond BAILEY_EGRESS_PORTS segments. What
+// stays inside the namespace, and the DNS stub, is always let through.
 #pragma once
 
 #include <vector>
