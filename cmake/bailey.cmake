@@ -24,7 +24,8 @@ if(CCACHE)
 endif()
 
 add_library(bailey_options INTERFACE)
-target_include_directories(bailey_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+target_include_directories(bailey_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(bailey_options SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(bailey_options INTERFACE
   -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Werror
   -fstack-protector-strong)
@@ -97,9 +98,10 @@ function(bailey_bpf target source)
   set(out ${CMAKE_BINARY_DIR}/generated/${folder})
   file(MAKE_DIRECTORY ${out})
   add_custom_command(OUTPUT ${out}/${target}.skel.h
-    COMMAND ${BPF_CLANG} -g -O2 -target bpf -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
-            -Wall -Werror -c ${CMAKE_SOURCE_DIR}/${source} -o ${out}/${target}.bpf.o
+    COMMAND ${BPF_CLANG} -g -O2 -target bpf -mcpu=v3 -I${CMAKE_SOURCE_DIR}
+            -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE} -Wall -Werror -MD -MF ${out}/${target}.d
+            -MT ${out}/${target}.skel.h -c ${CMAKE_SOURCE_DIR}/${source} -o ${out}/${target}.bpf.o
     COMMAND ${BPFTOOL} gen skeleton ${out}/${target}.bpf.o name ${target} > ${out}/${target}.skel.h
-    DEPENDS ${CMAKE_SOURCE_DIR}/${source} VERBATIM)
+    DEPENDS ${CMAKE_SOURCE_DIR}/${source} DEPFILE ${out}/${target}.d VERBATIM)
   add_custom_target(${target}_skeleton DEPENDS ${out}/${target}.skel.h)
 endfunction()

@@ -1,0 +1,146 @@
+#include "netproxy/bpf_programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include "base/log.h"
+#include "netproxy/capture.skel.h"
+#include "netproxy/egress.skel.h"
+#include "netproxy/listening.skel.h"
+
+namespace bailey::netproxy {
+namespace {
+
+constexpr size_t kPage = 4096;
+static_assert(sizeof(bailey_denials) <= kPage);
+
+constexpr const char* kMapNames[] = {kProxySocketsMap, kEgress4Map,       kEgress6Map,
+                                     kDenialsMap,      kDenialNoticesMap, kListenEventsMap};
+constexpr const char* kLinkNames[] = {"link.capture",  "link.connect4", "link.connect6",
+                                      "link.sendmsg4", "link.sendmsg6", "link.bind4",
+                                      "link.bind6",    "link.listening"};
+
+int LogFromLibbpf(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level != LIBBPF_WARN) return 0;
+  char text[512];
+  int length = std::vsnprintf(text, sizeof text, format, arguments);
+  length = std::clamp(length, 0, static_cast<int>(sizeof text) - 1);
+  std::string_view line(text, static_cast<size_t>(length));
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  LogWarning(line);
+  return 0;
+}
+
+// The constants that a program judges by; both objects that have them call them the same.
+template <class Constants>
+void SetOwnAddresses(const IpAddress& ip, Constants& constants) {
+  const bool inside_loopback = !ip.is_v6() && ip.v4() >> 24 == 127;
+  constants.loopback_mask = htonl(inside_loopback ? 0xffff0000 : 0xff000000);
+  if (ip.is_v6())
+    std::memcpy(constants.own6, ip.bytes().data(), sizeof constants.own6);
+  else
+    constants.own4 = htonl(ip.v4());
+}
+
+Status KeepMap(KeptFds& kept, const char* name, const bpf_map* map) {
+  UniqueFd fd(::fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3));
+  if (!fd) return Errno(std::string("keep ") + name);
+  return kept.Add(name, std::move(fd));
+}
+
+// Keeps the link's descriptor and gives up libbpf's own; the program stays attached.
+Status KeepLink(KeptFds& kept, const bpf_program* program, bpf_link* link) {
+  const std::string name = std::string("link.") + bpf_program__name(program);
+  if (link == nullptr) return Errno("attach " + name);
+  UniqueFd fd(::fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3));
+  const int error = errno;
+  bpf_link__destroy(link);
+  if (!fd) return Errno("keep " + name, error);
+  return kept.Add(name, std::move(fd));
+}
+
+Status AttachCapture(const IpAddress& ip, int netns, KeptFds& kept) {
+  const std::unique_ptr<capture, decltype(&capture::destroy)> object(capture::open(),
+                                                                     &capture::destroy);
+  if (object == nullptr) return Errno("open the capture program");
+  SetOwnAddresses(ip, *object->rodata);
+  if (const int error = capture::load(object.get()); error != 0)
+    return Errno("load the capture program", -error);
+  BAILEY_TRY(KeepMap(kept, kProxySocketsMap, object->maps.proxy_sockets));
+  return KeepLink(kept, object->progs.capture,
+                  bpf_program__attach_netns(object->progs.capture, netns));
+}
+
+Status AttachEgress(const IpAddress& ip, int cgroup, KeptFds& kept) {
+  const std::unique_ptr<egress, decltype(&egress::destroy)> object(egress::open(),
+                                                                   &egress::destroy);
+  if (object == nullptr) return Errno("open the egress programs");
+  SetOwnAddresses(ip, *object->rodata);
+  if (const int error = egress::load(object.get()); error != 0)
+    return Errno("load the egress programs", -error);
+  BAILEY_TRY(KeepMap(kept, kEgress4Map, object->maps.egress4));
+  BAILEY_TRY(KeepMap(kept, kEgress6Map, object->maps.egress6));
+  BAILEY_TRY(KeepMap(kept, kDenialsMap, object->maps.denials));
+  BAILEY_TRY(KeepMap(kept, kDenialNoticesMap, object->maps.denial_notices));
+  for (const bpf_program* program :
+       {object->progs.connect4, object->progs.connect6, object->progs.sendmsg4,
+        object->progs.sendmsg6, object->progs.bind4, object->progs.bind6})
+    BAILEY_TRY(KeepLink(kept, program, bpf_program__attach_cgroup(program, cgroup)));
+  return {};
+}
+
+Status AttachListening(int cgroup, KeptFds& kept) {
+  const std::unique_ptr<listening, decltype(&listening::destroy)> object(listening::open(),
+                                                                         &listening::destroy);
+  if (object == nullptr) return Errno("open the listening program");
+  if (bpf_map__reuse_fd(object->maps.denials, kept.Get(kDenialsMap)) != 0)
+    return Errno("share the denials map");
+  if (const int error = listening::load(object.get()); error != 0)
+    return Errno("load the listening program", -error);
+  BAILEY_TRY(KeepMap(kept, kListenEventsMap, object->maps.listen_events));
+  return KeepLink(kept, object->progs.listening,
+                  bpf_program__attach_cgroup(object->progs.listening, cgroup));
+}
+
+}  // namespace
+
+std::vector<std::string> ProgramFdNames() {
+  std::vector<std::string> names(std::begin(kMapNames), std::end(kMapNames));
+  names.insert(names.end(), std::begin(kLinkNames), std::end(kLinkNames));
+  return names;
+}
+
+Status AttachPrograms(const IpAddress& tenant_ip, int netns, int cgroup, KeptFds& kept) {
+  libbpf_set_print(LogFromLibbpf);
+  BAILEY_TRY(AttachCapture(tenant_ip, netns, kept));
+  BAILEY_TRY(AttachEgress(tenant_ip, cgroup, kept));
+  BAILEY_TRY(AttachListening(cgroup, kept));
+  return kept.Require(ProgramFdNames());
+}
+
+Status SetProxySocket(const KeptFds& kept, bailey_socket slot, int socket) {
+  const uint32_t key = slot;
+  const auto value = static_cast<uint64_t>(socket);
+  if (bpf_map_update_elem(kept.Get(kProxySocketsMap), &key, &value, BPF_ANY) != 0)
+    return Errno("hand a socket to the capture program");
+  return {};
+}
+
+Result<bailey_denials*> MapDenials(const KeptFds& kept) {
+  void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, kept.Get(kDenialsMap), 0);
+  if (page == MAP_FAILED) return Errno("map the denials");
+  return static_cast<bailey_denials*>(page);
+}
+
+}  // namespace bailey::netproxy

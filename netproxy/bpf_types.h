@@ -1,0 +1,38 @@
+/* What the BPF programs and the proxy share beside the tries of egress_map.h. Plain C, for
+ * clang -target bpf as well. */
+#pragma once
+
+#include "netproxy/egress_map.h"
+
+#ifdef __cplusplus
+typedef uint64_t bailey_u64;
+#else
+typedef __u64 bailey_u64;
+#endif
+
+/* Slots of the sockmap with the proxy's sockets inside. */
+enum bailey_socket { BAILEY_TCP4, BAILEY_TCP6, BAILEY_UDP4, BAILEY_UDP6, BAILEY_SOCKETS };
+
+/* The DNS stub's place on the tenant's own loopback: 127.0.0.53, port 53, as systemd-resolved's. */
+#define BAILEY_DNS_ADDRESS 0x7f000035u
+#define BAILEY_DNS_PORT 53
+
+/* What the cgroup programs refused, by DenyReason; the last slot is for binds. The one value of an
+ * array map that the proxy has mapped. `told` is 1 while a notice is on its way to the proxy, so
+ * that a flood of refusals wakes it once. */
+#define BAILEY_DENY_REASONS 16
+#define BAILEY_DENY_BIND (BAILEY_DENY_REASONS - 1)
+struct bailey_denials {
+  bailey_u64 counted[BAILEY_DENY_REASONS];
+  bailey_u64 reported[BAILEY_DENY_REASONS]; /* the proxy's: already on the counter page */
+  bailey_u64 told;
+  bailey_u64 lost_listen_events; /* the ring was full: look at everything again */
+};
+
+/* A listening socket of the tenant has come or gone. */
+struct bailey_listen_event {
+  bailey_u64 cookie;
+  bailey_u16 port;
+  bailey_u8 closed;
+  bailey_u8 unused[5];
+};

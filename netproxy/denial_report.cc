@@ -1,0 +1,66 @@
+#include "netproxy/denial_report.h"
+
+#include <bpf/libbpf.h>
+
+#include <atomic>
+#include <chrono>
+
+#include "netproxy/egress_policy.h"
+
+namespace bailey::netproxy {
+namespace {
+
+constexpr std::chrono::milliseconds kWhileRefusing{200};
+
+int Ignore(void*, void*, size_t) { return 0; }
+
+NetCounter CounterOf(size_t slot) {
+  return slot == BAILEY_DENY_BIND ? NetCounter::kDeniedBind
+                                  : DenialCounter(static_cast<DenyReason>(slot));
+}
+
+}  // namespace
+
+DenialReport::~DenialReport() {
+  if (notices_ >= 0) loop_.Unwatch(notices_);
+  ring_buffer__free(ring_);
+}
+
+Status DenialReport::Start(int notices) {
+  ring_ = ring_buffer__new(notices, Ignore, nullptr, nullptr);
+  if (ring_ == nullptr) return Errno("map the denial notices");
+  BAILEY_TRY(loop_.Watch(notices, EPOLLIN, [this](uint32_t) {
+    ring_buffer__consume(ring_);
+    if (!scheduled_) Report();
+  }));
+  notices_ = notices;
+  Report();  // what an earlier proxy has not told
+  return {};
+}
+
+void DenialReport::Report() {
+  scheduled_ = CarryOver();
+  if (!scheduled_) {
+    // From here on a refusal gives notice again. One that came just before is seen by the second
+    // look.
+    std::atomic_ref(denials_.told).store(0, std::memory_order_seq_cst);
+    scheduled_ = CarryOver();
+  }
+  if (scheduled_) loop_.After(kWhileRefusing, [this] { Report(); });
+}
+
+bool DenialReport::CarryOver() {
+  bool news = false;
+  for (size_t slot = 0; slot < BAILEY_DENY_REASONS; ++slot) {
+    const uint64_t counted =
+        std::atomic_ref(denials_.counted[slot]).load(std::memory_order_seq_cst);
+    const uint64_t more = counted - denials_.reported[slot];
+    if (more == 0) continue;
+    counters_.Add(CounterOf(slot), more);
+    denials_.reported[slot] = counted;
+    news = true;
+  }
+  return news;
+}
+
+}  // namespace bailey::netproxy

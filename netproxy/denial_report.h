@@ -1,0 +1,38 @@
+// DenialReport: carries what the BPF programs refused over to the counter page. A refusal wakes
+// the proxy once; while refusals go on it looks a few times a second; then it sleeps.
+#pragma once
+
+#include "base/counters.h"
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "netproxy/bpf_types.h"
+
+struct ring_buffer;
+
+namespace bailey::netproxy {
+
+class DenialReport {
+ public:
+  // All outlive this. `denials` is the page that the programs count in.
+  DenialReport(EventLoop& loop, CounterPage<NetCounter>& counters, bailey_denials& denials)
+      : loop_(loop), counters_(counters), denials_(denials) {}
+  ~DenialReport();
+  DenialReport(const DenialReport&) = delete;
+  DenialReport& operator=(const DenialReport&) = delete;
+
+  // `notices`: the descriptor of the ring buffer map.
+  Status Start(int notices);
+
+ private:
+  void Report();
+  bool CarryOver();
+
+  EventLoop& loop_;
+  CounterPage<NetCounter>& counters_;
+  bailey_denials& denials_;
+  ring_buffer* ring_ = nullptr;
+  int notices_ = -1;
+  bool scheduled_ = false;
+};
+
+}  // namespace bailey::netproxy

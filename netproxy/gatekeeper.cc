@@ -1,0 +1,44 @@
+#include "netproxy/gatekeeper.h"
+
+#include "base/log.h"
+#include "netproxy/bpf_types.h"
+
+namespace bailey::netproxy {
+
+bool Gatekeeper::IsDnsStub(const Endpoint& to) const {
+  static const IpAddress stub = IpAddress::V4(BAILEY_DNS_ADDRESS);
+  return to.port == BAILEY_DNS_PORT && to.address == stub;
+}
+
+bool Gatekeeper::SourceIsTenants(const IpAddress& from) {
+  if (policy_->StaysInside(from)) return true;
+  counters_.Add(NetCounter::kSourceViolations);
+  LogError("a connection from " + from.ToString() + ", which is not the tenant's");
+  return false;
+}
+
+bool Gatekeeper::Allows(const Endpoint& to) {
+  const Judgement judgement = policy_->Judge(to);
+  switch (judgement.verdict) {
+    case Verdict::kAllow:
+      return true;
+    case Verdict::kAskPeer:
+      if (IsPublished(to)) return true;
+      counters_.Add(DenialCounter(DenyReason::kTenant));
+      return false;
+    case Verdict::kDeny:
+      break;
+  }
+  counters_.Add(DenialCounter(judgement.reason));
+  return false;
+}
+
+// A listener on the wildcard would be the host's own: only what is bound to exactly this address,
+// and owned by a tenant's proxy, is a tenant's.
+bool Gatekeeper::IsPublished(const Endpoint& to) const {
+  const auto listener = host_.ListenerFor(to);
+  return listener.has_value() && listener->place == to &&
+         policy_->config().tenant_uids.Contains(listener->uid);
+}
+
+}  // namespace bailey::netproxy

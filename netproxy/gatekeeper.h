@@ -1,0 +1,40 @@
+// Gatekeeper: the proxy's own judgement of what a tenant sends, for every protocol: the source
+// must be the tenant's, the policy must allow the destination, and another tenant is reached only
+// where a published listener serves exactly that address. Counts what it refuses.
+// Not thread-safe; runs on the loop's thread.
+#pragma once
+
+#include <memory>
+
+#include "base/counters.h"
+#include "base/ip_address.h"
+#include "netproxy/egress_policy.h"
+#include "netproxy/socket_diag.h"
+
+namespace bailey::netproxy {
+
+class Gatekeeper {
+ public:
+  // `host`: looks at the host's listening sockets.
+  Gatekeeper(const ProxyConfig& config, CounterPage<NetCounter>& counters, SocketDiag host)
+      : policy_(std::make_unique<EgressPolicy>(config, std::vector<Cidr>{})),
+        counters_(counters),
+        host_(host) {}
+
+  void SetPolicy(std::unique_ptr<EgressPolicy> policy) { policy_ = std::move(policy); }
+  const EgressPolicy& policy() const { return *policy_; }
+
+  bool IsDnsStub(const Endpoint& to) const;
+  // The source of what left a socket inside: the tenant's address or its loopback.
+  bool SourceIsTenants(const IpAddress& from);
+  bool Allows(const Endpoint& to);
+
+ private:
+  bool IsPublished(const Endpoint& to) const;
+
+  std::unique_ptr<EgressPolicy> policy_;
+  CounterPage<NetCounter>& counters_;
+  SocketDiag host_;
+};
+
+}  // namespace bailey::netproxy

@@ -1,0 +1,38 @@
+// KeptFds: the descriptors that must outlive the proxy, by name. A first start makes them and sends
+// them to the supervisor; a restarted proxy gets every one of them back (--adopt-fd name=N), so
+// that neither a wall nor a listener is ever gone. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace bailey::netproxy {
+
+// Published listeners are kept under this prefix and their port: "listener:80".
+inline constexpr std::string_view kListenerPrefix = "listener:";
+
+class KeptFds {
+ public:
+  // Takes `fd`; EEXIST for a name that is there.
+  Status Add(std::string name, UniqueFd fd);
+  // Borrowed, or -1.
+  int Get(std::string_view name) const;
+  bool empty() const { return fds_.empty(); }
+  // Fails with ENOENT, naming the first of `names` that is missing.
+  Status Require(const std::vector<std::string>& names) const;
+  // Takes the adopted listeners out: pairs of port and descriptor.
+  std::vector<std::pair<uint16_t, UniqueFd>> TakeListeners();
+
+  std::vector<std::string> Names() const;
+  const std::map<std::string, UniqueFd, std::less<>>& all() const { return fds_; }
+
+ private:
+  std::map<std::string, UniqueFd, std::less<>> fds_;
+};
+
+}  // namespace bailey::netproxy

@@ -1,0 +1,51 @@
+#include "netproxy/outbound.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "base/log.h"
+#include "netproxy/dialer.h"
+#include "netproxy/tcp_options.h"
+
+namespace bailey::netproxy {
+namespace {
+
+constexpr int kAcceptsPerTurn = 64;
+
+NetCounter FailureCounter(int error) {
+  return error == ECONNREFUSED ? NetCounter::kRefusedUpstream : NetCounter::kUnreachableUpstream;
+}
+
+}  // namespace
+
+Status Outbound::Serve(int listener) {
+  return loop_.Watch(listener, EPOLLIN, [this, listener](uint32_t) { OnConnections(listener); });
+}
+
+void Outbound::OnConnections(int listener) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    auto accepted = AcceptSocket(listener);
+    if (!accepted) return;
+    OnConnection(std::move(*accepted));
+  }
+}
+
+void Outbound::OnConnection(AcceptedSocket accepted) {
+  if (gatekeeper_.IsDnsStub(accepted.to)) return serve_dns_(std::move(accepted.fd));
+  if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.Allows(accepted.to) ||
+      !relays_.Admit())
+    return Refuse(accepted.fd);
+  auto outside = Dial(gatekeeper_.policy().config().ip, accepted.to);
+  if (outside) return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(*outside));
+  if (outside.error().code.value() == EXDEV) {
+    counters_.Add(NetCounter::kSourceViolations);
+    LogError(outside.error().Message());
+  } else {
+    counters_.Add(FailureCounter(outside.error().code.value()));
+  }
+  Refuse(accepted.fd);
+}
+
+void Outbound::Refuse(const UniqueFd& fd) { ResetOnClose(fd.get()); }
+
+}  // namespace bailey::netproxy

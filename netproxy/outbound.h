@@ -1,0 +1,40 @@
+// Outbound: takes what the tenant's programs connect to and dials it from the tenant's IP.
+// Runs on the loop's thread.
+#pragma once
+
+#include <functional>
+
+#include "base/event_loop.h"
+#include "netproxy/accept_socket.h"
+#include "netproxy/gatekeeper.h"
+#include "netproxy/relay_table.h"
+
+namespace bailey::netproxy {
+
+class Outbound {
+ public:
+  // `serve_dns` gets connections to the DNS stub. All references outlive this.
+  Outbound(EventLoop& loop, Gatekeeper& gatekeeper, RelayTable& relays,
+           CounterPage<NetCounter>& counters, std::function<void(UniqueFd)> serve_dns)
+      : loop_(loop),
+        gatekeeper_(gatekeeper),
+        relays_(relays),
+        counters_(counters),
+        serve_dns_(std::move(serve_dns)) {}
+
+  // `listener`: a capturing socket inside, which stays the caller's.
+  Status Serve(int listener);
+
+ private:
+  void OnConnections(int listener);
+  void OnConnection(AcceptedSocket accepted);
+  void Refuse(const UniqueFd& fd);
+
+  EventLoop& loop_;
+  Gatekeeper& gatekeeper_;
+  RelayTable& relays_;
+  CounterPage<NetCounter>& counters_;
+  std::function<void(UniqueFd)> serve_dns_;
+};
+
+}  // namespace bailey::netproxy

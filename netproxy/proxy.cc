@@ -1,0 +1,106 @@
+#include "netproxy/proxy.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "netproxy/bpf_programs.h"
+#include "netproxy/egress_tries.h"
+#include "netproxy/inside_sockets.h"
+#include "netproxy/kernel_policy.h"
+
+namespace bailey::netproxy {
+namespace {
+
+DnsStubOptions DnsOptions(const ProxyConfig& config) {
+  DnsStubOptions options;
+  options.resolvers = config.resolvers;
+  return options;
+}
+
+}  // namespace
+
+Proxy::Proxy(ProxyConfig config, ProxyParts parts)
+    : config_(std::move(config)),
+      parts_(std::move(parts)),
+      gatekeeper_(config_, *parts_.counters.get(), SocketDiag(parts_.host_diag.get())),
+      relays_(parts_.loop, *parts_.counters.get()),
+      dns_(parts_.loop, DnsOptions(config_),
+           [this](DnsEvent event) {
+             if (event == DnsEvent::kQuery) parts_.counters->Add(NetCounter::kDnsQueries);
+           }),
+      outbound_(parts_.loop, gatekeeper_, relays_, *parts_.counters.get(),
+                [this](UniqueFd connection) { dns_.Serve(std::move(connection)); }),
+      datagrams_(parts_.loop, gatekeeper_,
+                 [this](Datagrams::Bytes query, Datagrams::Reply reply) {
+                   dns_.Ask(query, std::move(reply));
+                 }),
+      inbound_(parts_.loop, relays_, config_.ip,
+               [this](size_t count) { parts_.link.AskForSockets(count); }),
+      publisher_(
+          parts_.loop, *parts_.counters.get(), inbound_, SocketDiag(parts_.kept.Get(kDiag)),
+          {config_.ip, config_.publish, [this](uint16_t port) { parts_.link.AskForListener(port); },
+           [this](uint16_t port) { parts_.link.GiveUpListener(port); }}),
+      denial_report_(parts_.loop, *parts_.counters.get(), *parts_.denials) {}
+
+Status Proxy::Start() {
+  relays_.SetLimit(config_.connections);
+  BAILEY_TRY(ApplyPolicy());
+  BAILEY_TRY(parts_.host_addresses.Watch(parts_.loop, [this] {
+    if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
+  }));
+  BAILEY_TRY(ServeSupervisor());
+  BAILEY_TRY(denial_report_.Start(parts_.kept.Get(kDenialNoticesMap)));
+  BAILEY_TRY(ServeInside());
+  inbound_.Restock();
+  auto adopted = parts_.kept.TakeListeners();
+  BAILEY_TRY(
+      publisher_.Start(parts_.kept.Get(kListenEventsMap), *parts_.denials, std::move(adopted)));
+  parts_.link.Ready();
+  return {};
+}
+
+Status Proxy::ServeInside() {
+  const KeptFds& kept = parts_.kept;
+  BAILEY_TRY(outbound_.Serve(kept.Get(kTcp4)));
+  BAILEY_TRY(datagrams_.Serve(kept.Get(kUdp4), kept.Get(kRaw4)));
+  if (!config_.ip.is_v6()) return {};
+  BAILEY_TRY(outbound_.Serve(kept.Get(kTcp6)));
+  return datagrams_.Serve(kept.Get(kUdp6), kept.Get(kRaw6));
+}
+
+Status Proxy::ServeSupervisor() {
+  return parts_.link.Serve(
+      parts_.loop,
+      {.on_listener =
+           [this](uint16_t port, int error, UniqueFd listener) {
+             publisher_.OnListener(port, error, std::move(listener));
+           },
+       .on_inside =
+           [this](std::vector<UniqueFd> sockets) { inbound_.AddSockets(std::move(sockets)); },
+       .on_config = [this](std::string_view message) { OnConfig(message); },
+       .on_gone = [this] { parts_.loop.Stop(); }});
+}
+
+// The proxy's own judgement changes before the kernel's copy of it: what is allowed no more is
+// refused here from now on, whatever the tries still say.
+Status Proxy::ApplyPolicy() {
+  auto host = parts_.host_addresses.List();
+  if (!host) return host.error();
+  auto policy = std::make_unique<EgressPolicy>(config_, std::move(*host));
+  const std::vector<KernelPrefix> kernel = KernelPolicy(*policy);
+  gatekeeper_.SetPolicy(std::move(policy));
+  return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);
+}
+
+void Proxy::OnConfig(std::string_view message) {
+  auto config = ParseConfigMessage(message);
+  if (!config) return LogError("new configuration: " + config.error().Message());
+  if (config->ip != config_.ip) return LogError("a running tenant keeps its IP");
+  config_ = std::move(*config);
+  relays_.SetLimit(config_.connections);
+  dns_.SetResolvers(config_.resolvers);
+  publisher_.SetPorts(config_.publish);
+  if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
+}
+
+}  // namespace bailey::netproxy

@@ -1,0 +1,65 @@
+// Proxy: one tenant's proxy, put together. Everything privileged is done when it is made: it has
+// its descriptors and needs nothing else. Runs on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/counters.h"
+#include "base/event_loop.h"
+#include "netproxy/datagrams.h"
+#include "netproxy/denial_report.h"
+#include "netproxy/dns_stub.h"
+#include "netproxy/gatekeeper.h"
+#include "netproxy/host_addresses.h"
+#include "netproxy/inbound.h"
+#include "netproxy/kept_fds.h"
+#include "netproxy/outbound.h"
+#include "netproxy/publisher.h"
+#include "netproxy/relay_table.h"
+#include "netproxy/supervisor_link.h"
+
+namespace bailey::netproxy {
+
+// What a proxy is made from.
+struct ProxyParts {
+  EventLoop loop;
+  CounterMapping<NetCounter> counters;
+  KeptFds kept;
+  bailey_denials* denials;
+  SupervisorLink link;
+  HostAddresses host_addresses;
+  UniqueFd host_diag;  // sock_diag of the host's network namespace
+};
+
+class Proxy {
+ public:
+  Proxy(ProxyConfig config, ProxyParts parts);
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  // Fills the kernel's policy, takes up every duty, says "ready". A failure is fatal.
+  Status Start();
+  // Serves until the supervisor is gone.
+  void Run() { parts_.loop.Run(); }
+
+ private:
+  Status ServeInside();
+  Status ServeSupervisor();
+  Status ApplyPolicy();
+  void OnConfig(std::string_view message);
+
+  ProxyConfig config_;
+  ProxyParts parts_;
+  Gatekeeper gatekeeper_;
+  RelayTable relays_;
+  DnsStub dns_;
+  Outbound outbound_;
+  Datagrams datagrams_;
+  Inbound inbound_;
+  Publisher publisher_;
+  DenialReport denial_report_;
+};
+
+}  // namespace bailey::netproxy

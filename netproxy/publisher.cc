@@ -1,0 +1,185 @@
+#include "netproxy/publisher.h"
+
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+#include "base/log.h"
+#include "netproxy/special_ranges.h"
+
+namespace bailey::netproxy {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstRetry{1000}, kLastRetry{60'000};
+
+}  // namespace
+
+Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Inbound& inbound,
+                     SocketDiag inside, PublisherOptions options)
+    : loop_(loop),
+      counters_(counters),
+      inbound_(inbound),
+      inside_(inside),
+      options_(std::move(options)) {}
+
+Publisher::~Publisher() {
+  if (events_ >= 0) loop_.Unwatch(events_);
+  for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
+  ring_buffer__free(ring_);
+}
+
+Status Publisher::Start(int events, bailey_denials& shared,
+                        std::vector<std::pair<uint16_t, UniqueFd>> adopted) {
+  shared_ = &shared;
+  ring_ = ring_buffer__new(events, OnEvent, this, nullptr);
+  if (ring_ == nullptr) return Errno("map the listen events");
+  for (auto& [port, listener] : adopted) {
+    BAILEY_TRY(inbound_.Publish(port, std::move(listener)));
+    ports_[port].state = Port::State::kPublished;
+  }
+  // First all that is there, then the events: one that closes what was seen comes later.
+  BAILEY_TRY(LookAtAll());
+  BAILEY_TRY(loop_.Watch(events, EPOLLIN, [this](uint32_t) { OnEvents(); }));
+  events_ = events;
+  OnEvents();
+  return {};
+}
+
+int Publisher::OnEvent(void* self, void* data, size_t size) {
+  bailey_listen_event event{};
+  if (size < sizeof event) return 0;
+  std::memcpy(&event, data, sizeof event);
+  auto* publisher = static_cast<Publisher*>(self);
+  if (event.closed != 0)
+    publisher->OnClosed(event.cookie, event.port);
+  else
+    publisher->OnOpened(event.cookie, event.port);
+  return 0;
+}
+
+void Publisher::OnEvents() {
+  ring_buffer__consume(ring_);
+  if (std::atomic_ref(shared_->lost_listen_events).exchange(0) == 0) return;
+  if (const Status looked = LookAtAll(); !looked) LogWarning(looked.error().Message());
+}
+
+void Publisher::OnOpened(uint64_t cookie, uint16_t port) {
+  const auto sockets = inside_.Listeners(port);
+  if (!sockets) return LogWarning(sockets.error().Message());
+  // Only this one: another that is about to close may still be on the list, and its event past.
+  for (const ListeningSocket& socket : *sockets)
+    if (socket.cookie == cookie && Serves(socket)) listening_[port].insert(cookie);
+  Settle(port);
+}
+
+void Publisher::OnClosed(uint64_t cookie, uint16_t port) {
+  const auto found = listening_.find(port);
+  if (found == listening_.end()) return;
+  found->second.erase(cookie);
+  if (found->second.empty()) listening_.erase(found);
+  Settle(port);
+}
+
+Status Publisher::LookAtAll() {
+  const auto sockets = inside_.Listeners();
+  if (!sockets) return sockets.error();
+  std::set<uint16_t> touched;
+  for (const auto& [port, cookies] : listening_) touched.insert(port);
+  for (const auto& [port, state] : ports_) touched.insert(port);
+  listening_.clear();
+  for (const ListeningSocket& socket : *sockets) {
+    if (!Serves(socket)) continue;
+    listening_[socket.place.port].insert(socket.cookie);
+    touched.insert(socket.place.port);
+  }
+  for (const uint16_t port : touched) Settle(port);
+  CountPublished();
+  return {};
+}
+
+// The wildcard or the tenant's IP; never its loopback.
+bool Publisher::Serves(const ListeningSocket& socket) const {
+  static const IpAddress any4 = IpAddress::V4(0), any6 = IpAddress::V6({});
+  const IpAddress place = Unmapped(socket.place.address);
+  if (place == options_.tenant_ip) return true;
+  if (options_.tenant_ip.is_v6()) return place == any6;
+  return place == any4 || (place == any6 && !socket.v6_only);
+}
+
+bool Publisher::IsWanted(uint16_t port) const {
+  if (!listening_.contains(port)) return false;
+  return !options_.ports ||
+         std::find(options_.ports->begin(), options_.ports->end(), port) != options_.ports->end();
+}
+
+void Publisher::Settle(uint16_t port) {
+  const auto found = ports_.find(port);
+  if (IsWanted(port)) {
+    if (found == ports_.end()) Ask(port);
+    return;
+  }
+  // An answer that is still to come is dealt with when it comes.
+  if (found != ports_.end() && found->second.state != Port::State::kAsked) Withdraw(port);
+}
+
+void Publisher::Ask(uint16_t port) {
+  ports_[port].state = Port::State::kAsked;
+  options_.ask_for_listener(port);
+}
+
+void Publisher::OnListener(uint16_t port, int error, UniqueFd listener) {
+  const auto found = ports_.find(port);
+  if (found == ports_.end() || found->second.state != Port::State::kAsked) return;
+  if (error == 0 && listener) {
+    const Status served = inbound_.Publish(port, std::move(listener));
+    if (!served) LogError(served.error().Message());
+    found->second.state = Port::State::kPublished;
+    CountPublished();
+    return Settle(port);
+  }
+  if (!IsWanted(port)) {
+    ports_.erase(found);
+    return;
+  }
+  LogWarning("port " + std::to_string(port) +
+             " is not published: " + std::generic_category().message(error));
+  Retry(port);
+}
+
+void Publisher::Retry(uint16_t port) {
+  Port& entry = ports_[port];
+  entry.state = Port::State::kRefused;
+  entry.retry_after = std::clamp(entry.retry_after * 2, kFirstRetry, kLastRetry);
+  entry.retry = loop_.After(entry.retry_after, [this, port] { Ask(port); });
+}
+
+void Publisher::Withdraw(uint16_t port) {
+  const auto found = ports_.find(port);
+  loop_.Cancel(found->second.retry);
+  if (found->second.state == Port::State::kPublished) {
+    inbound_.Withdraw(port);
+    options_.give_up_listener(port);
+  }
+  ports_.erase(found);
+  CountPublished();
+}
+
+void Publisher::SetPorts(std::optional<std::vector<uint16_t>> ports) {
+  options_.ports = std::move(ports);
+  std::set<uint16_t> touched;
+  for (const auto& [port, cookies] : listening_) touched.insert(port);
+  for (const uint16_t port : touched) Settle(port);
+}
+
+void Publisher::CountPublished() {
+  const auto published = std::count_if(ports_.begin(), ports_.end(), [](const auto& entry) {
+    return entry.second.state == Port::State::kPublished;
+  });
+  counters_.Set(NetCounter::kPublishedPorts, static_cast<uint64_t>(published));
+}
+
+}  // namespace bailey::netproxy

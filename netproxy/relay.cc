@@ -1,0 +1,221 @@
+#include "netproxy/relay.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "netproxy/tcp_options.h"
+
+namespace bailey::netproxy {
+namespace {
+
+constexpr int kStepsPerTurn = 16;               // then other connections have theirs
+constexpr size_t kBulkAfterBytes = 256 * 1024;  // of full reads in a row
+constexpr size_t kFullRead = RelayResources::kBufferBytes / 4;
+constexpr size_t kFullSplice = 16 * 1024;
+constexpr int kShortSplices = 8;  // in a row: back to copying
+
+size_t Other(size_t side) { return 1 - side; }
+
+}  // namespace
+
+Relay::Relay(Direction direction, UniqueFd inside, UniqueFd outside, RelayResources& resources)
+    : direction_(direction), resources_(resources) {
+  sides_[kInside].fd = std::move(inside);
+  sides_[kOutside].fd = std::move(outside);
+  for (const Side& side : sides_) SetRelayOptions(side.fd.get());
+}
+
+Relay::~Relay() {
+  for (Flow& flow : flows_) {
+    if (!flow.pipe) continue;
+    if (flow.in_pipe == 0)
+      resources_.pipes.Return(std::move(flow.pipe));
+    else
+      resources_.pipes.Forget();
+  }
+}
+
+Relay::State Relay::OnEvents(size_t side, uint32_t events) {
+  Side& at = sides_[side];
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) at.readable = true;
+  if ((events & (EPOLLOUT | EPOLLERR)) != 0) at.writable = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) at.hung_up = true;
+  if ((events & EPOLLOUT) != 0 && (events & (EPOLLERR | EPOLLHUP)) == 0) at.connected = true;
+  State state = PumpBoth();
+  if ((events & EPOLLERR) == 0) return state;
+  // What arrived before the reset goes on as far as the other side takes it at once.
+  while (state == State::kMoreToDo) state = PumpBoth();
+  if (state == State::kClosed) return state;
+  const int error = SocketError(at.fd.get());
+  if (error == 0) return state;
+  Fail(side, error);
+  return State::kClosed;
+}
+
+Relay::State Relay::Continue() { return PumpBoth(); }
+
+Relay::State Relay::PumpBoth() {
+  bool more = false;
+  for (const size_t from : {kInside, kOutside})
+    if (Pump(from, more) == Step::kClosed) return State::kClosed;
+  return more ? State::kMoreToDo : State::kOpen;
+}
+
+Relay::Step Relay::Pump(size_t from, bool& more) {
+  for (int steps = 0; steps < kStepsPerTurn; ++steps)
+    if (const Step step = PumpOnce(from); step != Step::kGoOn) return step;
+  more = true;
+  return Step::kGoOn;
+}
+
+Relay::Step Relay::PumpOnce(size_t from) {
+  Flow& flow = flows_[from];
+  const Side& to = sides_[Other(from)];
+  if (!flow.shut && !to.writable) return Step::kBlocked;
+  if (flow.in_pipe > 0) return DrainPipe(from);
+  if (!flow.spill.empty()) return DrainSpill(from);
+  if (flow.end_of_file) return PassEndOfFile(from);
+  if (!sides_[from].readable) return Step::kBlocked;
+  if (flow.bulk && !flow.pipe) {
+    flow.pipe = resources_.pipes.Borrow();
+    flow.bulk = static_cast<bool>(flow.pipe);
+    if (!flow.bulk) flow.full_bytes = 0;
+  }
+  return flow.bulk ? Splice(from) : Copy(from);
+}
+
+Relay::Step Relay::DrainPipe(size_t from) {
+  Flow& flow = flows_[from];
+  const size_t to = Other(from);
+  const ssize_t moved = ::splice(flow.pipe.read_end.get(), nullptr, sides_[to].fd.get(), nullptr,
+                                 flow.in_pipe, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (moved < 0) return Blocked(to);
+  flow.in_pipe -= static_cast<size_t>(moved);
+  CountBytes(from, static_cast<size_t>(moved));
+  if (flow.in_pipe == 0 && (!sides_[from].readable || !flow.bulk)) GivePipeBack(flow);
+  return Step::kGoOn;
+}
+
+Relay::Step Relay::DrainSpill(size_t from) {
+  Flow& flow = flows_[from];
+  const size_t to = Other(from);
+  const ssize_t sent = ::send(sides_[to].fd.get(), flow.spill.data() + flow.spill_begin,
+                              flow.spill.size() - flow.spill_begin, MSG_NOSIGNAL);
+  if (sent < 0) return Blocked(to);
+  CountBytes(from, static_cast<size_t>(sent));
+  flow.spill_begin += static_cast<size_t>(sent);
+  if (flow.spill_begin == flow.spill.size()) {
+    flow.spill = {};  // gives the memory back, which clear() would not
+    flow.spill_begin = 0;
+  }
+  return Step::kGoOn;
+}
+
+Relay::Step Relay::PassEndOfFile(size_t from) {
+  Flow& flow = flows_[from];
+  if (flow.shut) return Step::kBlocked;
+  flow.shut = true;
+  if (flows_[Other(from)].shut) return Step::kClosed;
+  ::shutdown(sides_[Other(from)].fd.get(), SHUT_WR);
+  return Step::kBlocked;
+}
+
+Relay::Step Relay::Splice(size_t from) {
+  Flow& flow = flows_[from];
+  const ssize_t got = ::splice(sides_[from].fd.get(), nullptr, flow.pipe.write_end.get(), nullptr,
+                               PipePool::kPipeBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (got <= 0) return AfterRead(from, got);
+  flow.in_pipe = static_cast<size_t>(got);
+  if (flow.in_pipe >= kFullSplice) {
+    flow.short_splices = 0;
+  } else if (++flow.short_splices > kShortSplices) {
+    flow.bulk = false;
+    flow.full_bytes = 0;
+  }
+  return Step::kGoOn;
+}
+
+Relay::Step Relay::Copy(size_t from) {
+  Flow& flow = flows_[from];
+  Side& source = sides_[from];
+  const size_t to = Other(from);
+  char* const buffer = resources_.buffer.data();
+  const ssize_t got = ::recv(source.fd.get(), buffer, RelayResources::kBufferBytes, 0);
+  if (got <= 0) return AfterRead(from, got);
+  const auto bytes = static_cast<size_t>(got);
+  // Bulk is a burst, not a total: a long connection of short exchanges must never splice.
+  flow.full_bytes = bytes < kFullRead ? 0 : flow.full_bytes + bytes;
+  if (flow.full_bytes >= kBulkAfterBytes) {
+    flow.bulk = true;
+    flow.short_splices = 0;
+  }
+  // A short read has drained the socket: the next edge tells of more.
+  if (bytes < RelayResources::kBufferBytes && !source.hung_up) source.readable = false;
+  ssize_t sent = ::send(sides_[to].fd.get(), buffer, bytes, MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (Blocked(to) == Step::kClosed) return Step::kClosed;
+    sent = 0;
+  }
+  CountBytes(from, static_cast<size_t>(sent));
+  if (static_cast<size_t>(sent) < bytes) {
+    flow.spill.assign(buffer + sent, buffer + got);
+    flow.spill_begin = 0;
+  }
+  return Step::kGoOn;
+}
+
+// `result` of a read that brought nothing: the end, an empty socket, or an error.
+Relay::Step Relay::AfterRead(size_t from, ssize_t result) {
+  const int error = errno;
+  Flow& flow = flows_[from];
+  if (result < 0 && error == EINTR) return Step::kGoOn;
+  if (result < 0 && error != EAGAIN) return Fail(from, error);
+  sides_[from].readable = false;
+  GivePipeBack(flow);
+  flow.end_of_file = result == 0;
+  return Step::kGoOn;
+}
+
+// A write to `side` that failed with errno.
+Relay::Step Relay::Blocked(size_t side) {
+  if (errno == EINTR) return Step::kGoOn;
+  if (errno != EAGAIN) return Fail(side, errno);
+  sides_[side].writable = false;
+  return Step::kBlocked;
+}
+
+// One side is gone: the other hears of it as it would from its peer, by a reset.
+Relay::Step Relay::Fail(size_t side, int error) {
+  if (direction_ == Direction::kOut && side == kOutside && !sides_[side].connected)
+    CountFailure(error);
+  for (const Side& each : sides_) ResetOnClose(each.fd.get());
+  return Step::kClosed;
+}
+
+void Relay::GivePipeBack(Flow& flow) {
+  if (flow.pipe) resources_.pipes.Return(std::exchange(flow.pipe, {}));
+}
+
+void Relay::CountBytes(size_t from, size_t bytes) {
+  resources_.counters->Add(from == kInside ? NetCounter::kBytesOut : NetCounter::kBytesIn, bytes);
+}
+
+void Relay::CountFailure(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+      return resources_.counters->Add(NetCounter::kRefusedUpstream);
+    case ETIMEDOUT:
+      return resources_.counters->Add(NetCounter::kTimedOutUpstream);
+    default:
+      return resources_.counters->Add(NetCounter::kUnreachableUpstream);
+  }
+}
+
+}  // namespace bailey::netproxy

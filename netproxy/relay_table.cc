@@ -1,0 +1,88 @@
+#include "netproxy/relay_table.h"
+
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace bailey::netproxy {
+namespace {
+
+// For the loop, the listeners, the stock of sockets, pipes, DNS.
+constexpr size_t kOtherDescriptors = 1024;
+constexpr size_t kDescriptorsEach = 2;
+
+size_t MostRelays() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const size_t all = std::max<size_t>(files.rlim_cur, kOtherDescriptors + 2);
+  return (all - kOtherDescriptors) / kDescriptorsEach;
+}
+
+}  // namespace
+
+RelayTable::RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters)
+    : loop_(loop), limit_(MostRelays()) {
+  resources_.counters = &counters;
+  counters.Set(NetCounter::kOpenConnections, 0);  // an earlier proxy's went with it
+}
+
+RelayTable::~RelayTable() {
+  while (!relays_.empty()) Remove(relays_.begin()->first);
+}
+
+void RelayTable::SetLimit(uint64_t connections) {
+  limit_ = connections == 0 ? MostRelays() : std::min<uint64_t>(connections, MostRelays());
+}
+
+bool RelayTable::Admit() {
+  if (relays_.size() < limit_) return true;
+  resources_.counters->Add(NetCounter::kDeniedLimit);
+  return false;
+}
+
+void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
+  auto owned =
+      std::make_unique<Relay>(direction, std::move(inside), std::move(outside), resources_);
+  Relay* const relay = owned.get();
+  constexpr uint32_t kEdges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  for (const size_t side : {Relay::kInside, Relay::kOutside}) {
+    const Status watched = loop_.Watch(
+        relay->fd(side), kEdges, [this, relay, side](uint32_t e) { OnEvents(relay, side, e); });
+    if (watched) continue;
+    if (side == Relay::kOutside) loop_.Unwatch(relay->fd(Relay::kInside));
+    return;  // no memory for it: both sockets close
+  }
+  relays_.emplace(relay, std::move(owned));
+  resources_.counters->Add(direction == Direction::kIn ? NetCounter::kConnectionsIn
+                                                       : NetCounter::kConnectionsOut);
+  resources_.counters->Add(NetCounter::kOpenConnections);
+}
+
+void RelayTable::OnEvents(Relay* relay, size_t side, uint32_t events) {
+  Settle(relay, relay->OnEvents(side, events));
+}
+
+void RelayTable::Settle(Relay* relay, Relay::State state) {
+  if (state == Relay::State::kClosed) return Remove(relay);
+  if (state != Relay::State::kMoreToDo) return;
+  if (std::find(waiting_.begin(), waiting_.end(), relay) != waiting_.end()) return;
+  if (waiting_.empty()) loop_.After({}, [this] { RunWaiting(); });
+  waiting_.push_back(relay);
+}
+
+void RelayTable::RunWaiting() {
+  const std::vector<Relay*> now = std::exchange(waiting_, {});
+  for (Relay* const relay : now) Settle(relay, relay->Continue());
+}
+
+void RelayTable::Remove(Relay* relay) {
+  loop_.Unwatch(relay->fd(Relay::kInside));
+  loop_.Unwatch(relay->fd(Relay::kOutside));
+  std::erase(waiting_, relay);
+  relays_.erase(relay);
+  resources_.counters->Subtract(NetCounter::kOpenConnections);
+}
+
+}  // namespace bailey::netproxy

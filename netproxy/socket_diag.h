@@ -1,0 +1,39 @@
+// SocketDiag: which TCP sockets listen in one network namespace. sock_diag(7), no privilege needed.
+// Synchronous: the kernel answers a request while it is being sent. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace bailey::netproxy {
+
+struct ListeningSocket {
+  uint64_t cookie = 0;
+  Endpoint place;  // as bound: 0.0.0.0 or :: for the wildcard
+  bool v6_only = false;
+  uint32_t uid = 0;  // its owner, as the host numbers them
+};
+
+class SocketDiag {
+ public:
+  // `fd`: a NETLINK_SOCK_DIAG socket, which stays in the namespace that it was made in; borrowed.
+  explicit SocketDiag(int fd) : fd_(fd) {}
+
+  // All listeners of both families; with `port`, those at that port.
+  Result<std::vector<ListeningSocket>> Listeners(uint16_t port = 0) const;
+  // The listener that a connection to `place` would reach; ENOENT if it would be refused.
+  Result<ListeningSocket> ListenerFor(const Endpoint& place) const;
+
+ private:
+  Status Dump(int family, uint16_t port, std::vector<ListeningSocket>& out) const;
+
+  int fd_;
+};
+
+}  // namespace bailey::netproxy

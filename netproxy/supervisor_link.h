@@ -1,0 +1,46 @@
+// SupervisorLink: the proxy's side of the control socket. docs/DESIGN.md, "bailey-supervisor →
+// bailey-netproxy", has the messages. Runs on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/message.h"
+#include "base/result.h"
+#include "netproxy/kept_fds.h"
+
+namespace bailey::netproxy {
+
+class SupervisorLink {
+ public:
+  struct Handlers {
+    std::function<void(uint16_t port, int error, UniqueFd listener)> on_listener;
+    std::function<void(std::vector<UniqueFd> sockets)> on_inside;
+    std::function<void(std::string_view message)> on_config;
+    std::function<void()> on_gone;  // the supervisor has ended, and so must the proxy
+  };
+
+  explicit SupervisorLink(UniqueFd socket) : socket_(std::move(socket)) {}
+
+  Status Serve(EventLoop& loop, Handlers handlers);
+
+  Status Keep(const KeptFds& fds);
+  void Ready() { Send(R"({"op":"ready"})"); }
+  void AskForListener(uint16_t port);
+  void GiveUpListener(uint16_t port);
+  void AskForSockets(size_t count);
+
+ private:
+  void Send(const std::string& text);
+  void OnReadable();
+  void Dispatch(Message message);
+
+  UniqueFd socket_;
+  Handlers handlers_;
+};
+
+}  // namespace bailey::netproxy
