@@ -13,7 +13,7 @@ typedef __u64 bailey_u64;
 /* Slots of the sockmap with the proxy's sockets inside. */
 enum bailey_socket { BAILEY_TCP4, BAILEY_TCP6, BAILEY_UDP4, BAILEY_UDP6, BAILEY_SOCKETS };
 
-/* The DNS stub's place on the tenant's own loopback: 127.0.0.53, port 53, as systemd-resolved's. */
+/* The DNS stub's place on the tenant's own loopback: DnsStubAddress(). */
 #define BAILEY_DNS_ADDRESS 0x7f000035u
 #define BAILEY_DNS_PORT 53
 

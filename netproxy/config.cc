@@ -218,9 +218,6 @@ std::string FormatConfigMessage(const ProxyConfig& config) {
   return json::serialize(json::object{{"op", "config"}, {"network", ToJson(config)}});
 }
 
-IpAddress DnsStubAddress(const IpAddress& tenant_ip) {
-  if (!tenant_ip.is_v6()) return IpAddress::V4(0xc0000035);                   // 192.0.0.53
-  return IpAddress::V6({1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x53});  // 100::53
-}
+IpAddress DnsStubAddress(const IpAddress& /*tenant_ip*/) { return IpAddress::V4(0x7f000035); }
 
 }  // namespace bailey::netproxy

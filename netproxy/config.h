@@ -62,9 +62,9 @@ std::string FormatProxyConfig(const ProxyConfig& config);
 Result<ProxyConfig> ParseConfigMessage(std::string_view json);
 std::string FormatConfigMessage(const ProxyConfig& config);
 
-// The `nameserver` of the tenant's resolv.conf. Nothing of the host answers there: what the tenant
-// sends to port 53 of it goes to the stub. Of the family of the tenant's only address; from the
-// ranges of RFC 6890 (192.0.0.0/24) and RFC 6666 (100::/64), which no network routes.
+// The `nameserver` of the tenant's resolv.conf: what the tenant sends to port 53 of it goes to the
+// stub, everything else there stays inside. 127.0.0.53 for every tenant, as systemd-resolved's: lo
+// has it in each namespace, whatever the tenant's own address is.
 IpAddress DnsStubAddress(const IpAddress& tenant_ip);
 
 }  // namespace bailey::netproxy

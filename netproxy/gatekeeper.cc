@@ -6,8 +6,7 @@
 namespace bailey::netproxy {
 
 bool Gatekeeper::IsDnsStub(const Endpoint& to) const {
-  static const IpAddress stub = IpAddress::V4(BAILEY_DNS_ADDRESS);
-  return to.port == BAILEY_DNS_PORT && to.address == stub;
+  return to.port == BAILEY_DNS_PORT && to.address == IpAddress::V4(BAILEY_DNS_ADDRESS);
 }
 
 bool Gatekeeper::SourceIsTenants(const IpAddress& from) {

@@ -1,6 +1,7 @@
 #include "netproxy/publisher.h"
 
 #include <bpf/libbpf.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +16,12 @@ namespace bailey::netproxy {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{1000}, kLastRetry{60'000};
+
+bool IsListening(int socket) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+}
 
 }  // namespace
 
@@ -38,6 +45,10 @@ Status Publisher::Start(int events, bailey_denials& shared,
   ring_ = ring_buffer__new(events, OnEvent, this, nullptr);
   if (ring_ == nullptr) return Errno("map the listen events");
   for (auto& [port, listener] : adopted) {
+    if (!IsListening(listener.get())) {  // withdrawn just before that proxy died
+      options_.give_up_listener(port);
+      continue;
+    }
     BAILEY_TRY(inbound_.Publish(port, std::move(listener)));
     ports_[port].state = Port::State::kPublished;
   }

@@ -86,9 +86,9 @@ TEST(ProxyConfig, AnUpdateIsTheWholeObject) {
   EXPECT_TRUE(ParseConfigMessage(R"({"op":"config","network":{"tenant":"a","ip":"::7"}})"));
 }
 
-TEST(DnsStubAddress, IsOfTheTenantsFamily) {
-  EXPECT_EQ(DnsStubAddress(*IpAddress::Parse("203.0.113.7")).ToString(), "192.0.0.53");
-  EXPECT_EQ(DnsStubAddress(*IpAddress::Parse("2001:db8::7")).ToString(), "100::53");
+TEST(DnsStubAddress, IsOnTheTenantsOwnLoopback) {
+  EXPECT_EQ(DnsStubAddress(*IpAddress::Parse("203.0.113.7")).ToString(), "127.0.0.53");
+  EXPECT_EQ(DnsStubAddress(*IpAddress::Parse("127.77.0.2")).ToString(), "127.0.0.53");
 }
 
 }  // namespace

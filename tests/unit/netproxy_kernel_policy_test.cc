@@ -189,7 +189,7 @@ TEST(KernelPolicy, DeniesTheSpecialRanges) {
       {"127.0.0.1", false},
       {"::1", false},
       {"::ffff:127.0.0.1", false},
-      {"192.0.0.53", false},
+      {"127.0.0.53", false},
       {"203.0.113.9", false},
       {"8.8.8.8", false},
       {"2606:4700::1111", false},
