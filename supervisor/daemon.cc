@@ -1,0 +1,83 @@
+#include "supervisor/daemon.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+#include "base/files.h"
+#include "base/syscalls.h"
+
+namespace bailey::supervisor {
+namespace {
+
+constexpr off_t kKeepLogBytes = 1 << 20;
+
+// The child says "up", or its error's text; nothing at all if it has died.
+[[noreturn]] void AwaitChild(const UniqueFd& report) {
+  const auto said = ReadAll(report.get());
+  if (said && *said == "up") ::_exit(0);
+  const std::string text = said && !said->empty() ? *said : "bailey-supervisor died; see its log";
+  ::dprintf(STDERR_FILENO, "%s\n", text.c_str());
+  ::_exit(1);
+}
+
+// Grows over lives, not over time: what the servers say is bounded by what they are.
+Status TurnLog(const std::string& path) {
+  struct stat seen {};
+  if (::stat(path.c_str(), &seen) == 0 && seen.st_size > kKeepLogBytes)
+    if (::rename(path.c_str(), (path + ".1").c_str()) != 0) return Errno("rename " + path);
+  return {};
+}
+
+Status MoveStreams(const std::string& log_path, int report) {
+  BAILEY_TRY(TurnLog(log_path));
+  const auto null = OpenPath("/dev/null", O_RDWR);
+  if (!null) return null.error();
+  const auto log = OpenPath(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640);
+  if (!log) return log.error();
+  if (::dup2(null->get(), 0) < 0 || ::dup2(null->get(), 1) < 0 || ::dup2(log->get(), 2) < 0 ||
+      ::dup3(report, 3, O_CLOEXEC) < 0)
+    return Errno("dup2");
+  return {};
+}
+
+}  // namespace
+
+Result<Daemon> Daemon::Start(const std::string& log_path) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return Errno("pipe2");
+  UniqueFd read_end(pipe[0]), write_end(pipe[1]);
+  // dup3 onto itself is an error, and 3 may be anything: it is moved out of the way.
+  UniqueFd report(::fcntl(write_end.get(), F_DUPFD_CLOEXEC, 4));
+  if (!report) return Errno("fcntl F_DUPFD");
+  const pid_t child = ::fork();
+  if (child < 0) return Errno("fork");
+  write_end.Reset();
+  if (child > 0) {
+    report.Reset();
+    AwaitChild(read_end);
+  }
+  read_end.Reset();
+  if (::setsid() < 0 || ::chdir("/") != 0) return Errno("setsid");
+  BAILEY_TRY(MoveStreams(log_path, report.get()));
+  static_cast<void>(report.Release());
+  if (sys::CloseRange(4, ~0U, 0) != 0) return Errno("close_range");
+  return Daemon(UniqueFd(3));
+}
+
+void Daemon::Up() {
+  [[maybe_unused]] const Status told = WriteAll(report_.get(), "up");
+  report_.Reset();
+}
+
+void Daemon::Failed(const Error& error) {
+  const std::string hint = error.hint.empty() ? "" : "\n" + error.hint;
+  [[maybe_unused]] const Status told = WriteAll(report_.get(), error.Message() + hint);
+  report_.Reset();
+}
+
+}  // namespace bailey::supervisor

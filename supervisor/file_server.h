@@ -1,0 +1,53 @@
+// FileServer: bailey-fs and what it serves: the FUSE mount at DIR/root and the layers' descriptors.
+// Stage 1 of a start. Its death ends the tenant: the mount cannot be served by another one yet.
+// docs/DESIGN.md, "bailey-supervisor → bailey-fs". Not thread-safe.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "supervisor/fuse_mount.h"
+#include "supervisor/server_process.h"
+#include "supervisor/tenant_cgroup.h"
+#include "supervisor/tenant_config.h"
+
+namespace bailey::supervisor {
+
+class FileServer {
+ public:
+  struct Events {
+    std::function<void()> ready;             // INIT is answered: the mount may be idmapped
+    std::function<void(Error reason)> died;  // at any time, ready or not
+  };
+
+  FileServer(EventLoop& loop, Events events)
+      : loop_(loop), events_(std::move(events)), process_(loop) {}
+  ~FileServer();
+  FileServer(const FileServer&) = delete;
+  FileServer& operator=(const FileServer&) = delete;
+
+  // Mounts at `point` (made if missing) and spawns `program`, whose counters go to `counters`.
+  Status Start(const TenantConfig& config, const TenantCgroup& cgroup, const std::string& program,
+               const std::string& point, int counters);
+  // On the root of the mount; for the launcher.
+  int mount() const { return fuse_.mount.get(); }
+  // After unmounting: gives the server a moment to end by itself, then kills it. Idempotent.
+  void Stop();
+
+ private:
+  Status Spawn(const TenantConfig& config, const TenantCgroup& cgroup, const std::string& program,
+               int counters);
+  void OnReady();
+  void CloseReady();
+
+  EventLoop& loop_;
+  Events events_;
+  ServerProcess process_;
+  FuseMount fuse_;
+  UniqueFd ready_;
+};
+
+}  // namespace bailey::supervisor

@@ -1,0 +1,79 @@
+// NetProxy: bailey-netproxy, what is kept open on its behalf, and the requests that it may make of
+// us. When it dies it is started again with what was kept, so that no connection is refused
+// meanwhile: the kernel queues them. Stage 6 of a start. The proxy is not trusted: it gets
+// listeners at the tenant's own address, as far as the spec publishes, and sockets of the tenant's
+// own namespace, nothing else. docs/DESIGN.md, "bailey-supervisor → bailey-netproxy". Not
+// thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/counters.h"
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "supervisor/backoff.h"
+#include "supervisor/proxy_message.h"
+#include "supervisor/server_process.h"
+#include "supervisor/tenant_cgroup.h"
+#include "supervisor/tenant_config.h"
+
+namespace bailey::supervisor {
+
+class NetProxy {
+ public:
+  struct Events {
+    std::function<void()> ready;               // the first time only
+    std::function<void(Error reason)> failed;  // it has died before it was ever ready
+  };
+  struct Setup {
+    const TenantConfig& config;
+    const TenantCgroup& cgroup;
+    std::string program;
+    int counters;  // of CounterPage<NetCounter>
+    CounterPage<SupervisorCounter>& own;
+  };
+
+  // What `setup` refers to must outlive this.
+  NetProxy(EventLoop& loop, Setup setup, Events events)
+      : loop_(loop), setup_(std::move(setup)), events_(std::move(events)), process_(loop) {}
+  ~NetProxy() { Stop(); }
+  NetProxy(const NetProxy&) = delete;
+  NetProxy& operator=(const NetProxy&) = delete;
+
+  // `netns`: the tenant's network namespace.
+  Status Start(UniqueFd netns, std::string network);
+  // The policy has changed: the running proxy is told, and the next one starts with it.
+  Status Reconfigure(std::string network);
+  // Closes the listeners and ends the proxy. Idempotent.
+  void Stop();
+  pid_t pid() const { return process_.pid(); }
+
+ private:
+  Status Spawn();
+  void OnMessage();
+  Status Serve(const ProxyMessage& message, std::vector<UniqueFd> fds);
+  Status Keep(const KeepRequest& request, std::vector<UniqueFd> fds);
+  Status GiveListener(uint16_t port);
+  Status GiveInsideSockets(size_t count);
+  void OnReady();
+  void OnDeath(const std::string& how);
+  void CloseLink();
+
+  EventLoop& loop_;
+  Setup setup_;
+  Events events_;
+  ServerProcess process_;
+  UniqueFd netns_, link_;
+  std::string network_;
+  std::map<std::string, UniqueFd> kept_;
+  std::map<uint16_t, UniqueFd> listeners_;
+  bool was_ready_ = false, stopped_ = false;
+  Backoff backoff_;
+  EventLoop::Clock::time_point spawned_at_;
+  EventLoop::TimerId respawn_ = 0;
+};
+
+}  // namespace bailey::supervisor

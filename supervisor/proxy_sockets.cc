@@ -1,0 +1,62 @@
+#include "supervisor/proxy_sockets.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/namespaces.h"
+
+namespace bailey::supervisor {
+namespace {
+
+constexpr int kBacklog = 4096;  // net.core.somaxconn's default; the kernel takes the lesser
+
+Result<UniqueFd> TcpSocket(int family) {
+  UniqueFd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return Errno("socket");
+  return socket;
+}
+
+Status Set(const UniqueFd& socket, int level, int option, const char* name) {
+  const int on = 1;
+  if (::setsockopt(socket.get(), level, option, &on, sizeof on) != 0) return Errno(name);
+  return {};
+}
+
+}  // namespace
+
+Result<UniqueFd> MakePublishedListener(const IpAddress& ip, uint16_t port, uint32_t owner) {
+  auto socket = TcpSocket(ip.family());
+  if (!socket) return socket.error();
+  const Endpoint endpoint{ip, port};
+  // Connections of an earlier run in TIME_WAIT must not hold the port.
+  BAILEY_TRY(Set(*socket, SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
+  if (ip.is_v6()) BAILEY_TRY(Set(*socket, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY"));
+  sockaddr_storage address{};
+  const socklen_t length = endpoint.ToSockaddr(&address);
+  if (::bind(socket->get(), reinterpret_cast<const sockaddr*>(&address), length) != 0)
+    return Errno("bind " + endpoint.ToString());
+  if (::fchown(socket->get(), owner, static_cast<gid_t>(-1)) != 0)
+    return Errno("fchown of a listener");
+  if (::listen(socket->get(), kBacklog) != 0) return Errno("listen " + endpoint.ToString());
+  return socket;
+}
+
+Result<std::vector<UniqueFd>> MakeInsideSockets(int netns, int family, size_t count) {
+  const auto scope = NetnsScope::Enter(netns);
+  if (!scope) return scope.error();
+  std::vector<UniqueFd> sockets;
+  for (size_t i = 0; i < count; ++i) {
+    auto socket = TcpSocket(family);
+    if (!socket) return socket.error();
+    // Either level's option sets the same bit; v6 sockets take v6's.
+    if (family == AF_INET6)
+      BAILEY_TRY(Set(*socket, IPPROTO_IPV6, IPV6_TRANSPARENT, "IPV6_TRANSPARENT"));
+    else
+      BAILEY_TRY(Set(*socket, IPPROTO_IP, IP_TRANSPARENT, "IP_TRANSPARENT"));
+    sockets.push_back(std::move(*socket));
+  }
+  return sockets;
+}
+
+}  // namespace bailey::supervisor

@@ -1,0 +1,21 @@
+// The sockets that take a privilege to make and none to use: made here, handed to bailey-netproxy.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace bailey::supervisor {
+
+// A listener at exactly `ip` and `port` on the host, non-blocking. It belongs to `owner` (the
+// proxy's uid), by which sock_diag(7) tells other proxies that a tenant publishes here.
+Result<UniqueFd> MakePublishedListener(const IpAddress& ip, uint16_t port, uint32_t owner);
+
+// Unbound TCP sockets in `netns` that may take any address for their own (IP_TRANSPARENT), so that
+// the proxy can connect to the tenant under the client's. Non-blocking.
+Result<std::vector<UniqueFd>> MakeInsideSockets(int netns, int family, size_t count);
+
+}  // namespace bailey::supervisor

@@ -1,0 +1,17 @@
+// TenantCounters: the three pages of one tenant: of its file server, its proxy, and its supervisor.
+#pragma once
+
+#include "base/counters.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace bailey::supervisor {
+
+struct TenantCounters {
+  UniqueFd fs, net, own;
+  CounterMapping<SupervisorCounter> own_page;
+
+  static Result<TenantCounters> Make();
+};
+
+}  // namespace bailey::supervisor

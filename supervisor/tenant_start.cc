@@ -1,0 +1,132 @@
+// The start of a tenant, in the numbered stages of docs/DESIGN.md:
+//   1    groups    the address, the cgroups and their limits
+//        root      the FUSE mount, and bailey-fs until it has answered INIT
+//   2–5  walls     namespaces, routes, init at the gate, mounts, pivot (tenant_launch.cc)
+//   6    network   bailey-netproxy, until it serves
+//   7    gate      init raises its walls and runs the start command
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "supervisor/host_address.h"
+#include "supervisor/tenant.h"
+#include "supervisor/tenant_sweep.h"
+
+namespace bailey::supervisor {
+namespace {
+
+// What a stage may take on a loaded host; a start takes milliseconds.
+constexpr std::chrono::seconds kStageDeadline{20};
+
+}  // namespace
+
+void Tenant::Start() {
+  began_at_ = EventLoop::Clock::now();
+  Enter(TenantState::kPreparing);
+  PrepareGroups();
+}
+
+void Tenant::Stage(const char* name, Status (Tenant::*work)()) {
+  if (status_.state != TenantState::kPreparing) return;  // stopped, or failed, meanwhile
+  stage_ = name;
+  setup_.loop.Cancel(deadline_);
+  deadline_ = setup_.loop.After(
+      kStageDeadline, [this] { Fail(Errno(std::string("wait for stage ") + stage_, ETIMEDOUT)); });
+  if (Status done = (this->*work)(); !done) Fail(done.error());
+}
+
+void Tenant::PrepareGroups() {
+  Stage("groups", &Tenant::MakeGroups);
+  Stage("root", &Tenant::MakeRoot);
+}
+void Tenant::RaiseWalls() {
+  Stage("walls", &Tenant::MakeWalls);
+  Stage("network", &Tenant::MakeNetwork);
+}
+void Tenant::OpenTheGate() { Stage("gate", &Tenant::RunInit); }
+
+Status Tenant::MakeGroups() {
+  const auto allow = ParseAllow(setup_.config.allow);
+  if (!allow) return allow.error();
+  allow_ = *allow;
+  BAILEY_TRY(AcquireAddress(setup_.runtime_dir, setup_.config.interface, setup_.config.ip));
+  auto cgroup = TenantCgroup::Create(setup_.host, setup_.config.cgroup);
+  if (!cgroup) return cgroup.error();
+  cgroup_.emplace(std::move(*cgroup));
+  return cgroup_->SetLimits(setup_.config.limits);
+}
+
+Status Tenant::MakeRoot() {
+  files_ = std::make_unique<FileServer>(
+      setup_.loop,
+      FileServer::Events{[this] { RaiseWalls(); }, [this](const Error& reason) { Fail(reason); }});
+  BAILEY_TRY(files_->Start(setup_.config, *cgroup_, Program("bailey-fs"),
+                           RootMountPoint(setup_.runtime_dir), setup_.counters.fs.get()));
+  // While the file server comes up.
+  auto console = ConsoleLog::Open(setup_.loop, setup_.config.console_log, setup_.config.uid_base);
+  if (!console) return console.error();
+  console_ = std::move(*console);
+  auto filter = CompileTenantFilter(allow_);
+  if (!filter) return filter.error();
+  filter_.emplace(std::move(*filter));
+  auto program = LoadInitProgram(Program("bailey-init"));
+  if (!program) return program.error();
+  init_program_ = std::move(*program);
+  return {};
+}
+
+Status Tenant::MakeWalls() {
+  auto launched = LaunchTenant({setup_.config, allow_, *cgroup_, *filter_, files_->mount(),
+                                console_->write_end(), init_program_.get()});
+  if (!launched) return launched.error();
+  launched_.emplace(std::move(*launched));
+  console_->CloseWriteEnd();
+  status_.init_pid = launched_->init_pid;
+  return setup_.loop.Watch(launched_->init_pidfd.get(), EPOLLIN,
+                           [this](uint32_t) { OnInitDeath(); });
+}
+
+Status Tenant::MakeNetwork() {
+  proxy_ = std::make_unique<NetProxy>(
+      setup_.loop,
+      NetProxy::Setup{setup_.config, *cgroup_, Program("bailey-netproxy"),
+                      setup_.counters.net.get(), own()},
+      NetProxy::Events{[this] { OpenTheGate(); }, [this](const Error& reason) { Fail(reason); }});
+  return proxy_->Start(std::move(launched_->netns), setup_.config.network);
+}
+
+Status Tenant::RunInit() {
+  auto listener = OpenGate(*launched_);
+  if (!listener) return listener.error();
+  WatchDenials(std::move(*listener));
+  StartCommand::Events events;
+  events.started = [this] { OnStarted(); };
+  events.start_failed = events.broken = [this](const Error& error) { Fail(error); };
+  events.exited = [this](const ExitReport& exit) {
+    CountExit(exit, own());
+    status_.last_exit = exit;
+  };
+  events.restarted = [this] {
+    ++status_.restarts;
+    own().Add(SupervisorCounter::kRestarts);
+  };
+  events.idle = [this] { OnIdle(); };
+  command_ = std::make_unique<StartCommand>(
+      setup_.loop, setup_.config.process, launched_->control.get(),
+      [this] { return TakeOomKills(); }, std::move(events));
+  return command_->Run();
+}
+
+void Tenant::OnStarted() {
+  if (status_.state != TenantState::kPreparing) return;
+  setup_.loop.Cancel(deadline_);
+  stage_ = "run";
+  const auto took = EventLoop::Clock::now() - began_at_;
+  own().Add(SupervisorCounter::kStarts);
+  own().Set(
+      SupervisorCounter::kStartMicroseconds,
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
+  status_.started_at = std::chrono::system_clock::now();
+  Enter(TenantState::kRunning);
+}
+
+}  // namespace bailey::supervisor
