@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The same random operations on bailey-fs and on the kernel's overlayfs over the same lowers.
+
+Every result and every errno must be the same, and so must the trees after each round. Then the
+kernel's overlayfs mounts the upper that Bailey wrote and must see what Bailey showed; so must
+Bailey itself after a restart; the lowers must be untouched. Between rounds the upper of one of
+the two becomes the topmost lower.
+
+    differential_test.py [--seed N] [--ops N] [--rounds N] [--seeds N]
+"""
+import argparse
+import collections
+import os
+import random
+import subprocess
+import sys
+
+import harness
+import snapshot
+from random_operations import Generator, LayerMaker, Tree, perform
+
+ORACLE = "overlay"
+
+
+class Mismatch(Exception):
+    """Bailey and the oracle differ."""
+
+
+class Pair:
+    """Both mounts over common lowers."""
+
+    def __init__(self, home, lowers):
+        self.home, self.lowers = home, lowers
+        os.makedirs(home)
+        self.tested = self.mount("tested", harness.TESTED)
+        self.oracle = self.mount("oracle", ORACLE)
+
+    def mount(self, name, kind, upper=None):
+        return harness.Mount(self.lowers, upper or f"{self.home}/{name}-upper",
+                             f"{self.home}/{name}-work", f"{self.home}/{name}", kind=kind)
+
+    def stop(self):
+        self.tested.stop()
+        self.oracle.stop()
+
+
+def seal(upper):
+    """An upper becomes a lower. Its hard links end: overlayfs does not keep those of a lower."""
+    for directory, _, files in os.walk(upper):
+        for name in files:
+            path = f"{directory}/{name}"
+            if os.lstat(path).st_nlink > 1 and not harness.is_whiteout(path):
+                subprocess.run(["cp", "-a", path, f"{upper}.copy"], check=True)
+                os.rename(f"{upper}.copy", path)
+    return upper
+
+
+def equal(one, two, names):
+    lines = snapshot.differences(one, two, names)
+    if lines:
+        raise Mismatch("the trees differ:\n  " + "\n  ".join(lines))
+
+
+def run_operations(pair, chance, count):
+    trees = [Tree(pair.tested.point), Tree(pair.oracle.point)]
+    generator = Generator(chance, trees[1])
+    history = collections.deque(maxlen=25)
+    outcomes = collections.Counter()
+    try:
+        for number in range(count):
+            operation = generator.next()
+            results = [perform(tree, operation) for tree in trees]
+            outcomes["ok" if results[0][0] == "ok" else results[0]] += 1
+            shown = operation if len(repr(operation)) < 300 else (*operation[:2], "…")
+            history.append(f"#{number} {shown} -> {results[0]}")
+            if results[0] != results[1]:
+                raise Mismatch("\n  ".join(["the results differ; the last operations were:",
+                                            *history, f"the oracle: {results[1]}"]))
+    finally:
+        for tree in trees:
+            tree.close_all()
+    return outcomes
+
+
+def check_trees(pair):
+    shown = snapshot.take(pair.tested.point)
+    equal(shown, snapshot.take(pair.oracle.point), ("bailey", "overlayfs"))
+    pair.tested.stop()
+    check = pair.mount("check", ORACLE, upper=pair.tested.upper)
+    equal(shown, snapshot.take(check.point), ("bailey", "overlayfs over bailey's upper"))
+    check.stop()
+    pair.tested.start()
+    equal(shown, snapshot.take(pair.tested.point), ("bailey", "bailey mounted again"))
+
+
+def run_seed(seed, operations, rounds):
+    chance = random.Random(seed)
+    home = f"{harness.ROOT}/{seed}"
+    lowers = [f"{home}/lower{number}" for number in range(chance.choice([1, 2, 3]))]
+    below = None
+    for lower in reversed(lowers):
+        os.makedirs(lower)
+        LayerMaker(lower, below, chance).fill()
+        below = lower
+    outcomes = collections.Counter()
+    for number in range(rounds):
+        untouched = [snapshot.take(lower) for lower in lowers]
+        pair = Pair(f"{home}/round{number}", lowers)
+        try:
+            outcomes += run_operations(pair, chance, operations // rounds)
+            check_trees(pair)
+            pair.stop()
+            for lower, before in zip(lowers, untouched):
+                equal(before, snapshot.take(lower), (f"{lower} before", "after"))
+        except BaseException:
+            print(f"seed {seed}, round {number}, {len(lowers)} lowers on {harness.STORE}")
+            pair.tested.abandon()
+            pair.oracle.abandon()
+            raise
+        lowers = [seal(chance.choice([pair.tested, pair.oracle]).upper), *lowers]
+    return outcomes
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--ops", type=int, default=1000, help="operations per seed")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that they are split into")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, counting up")
+    parser.add_argument("--timeout", type=int, default=240, help="seconds")
+    options = parser.parse_args()
+
+    def run():
+        outcomes = collections.Counter()
+        for seed in range(options.seed, options.seed + options.seeds):
+            print(f"seed {seed}", flush=True)
+            try:
+                outcomes += run_seed(seed, options.ops, options.rounds)
+            except (Mismatch, harness.ServerFault) as error:
+                print(error)
+                print(f"again: {sys.argv[0]} --seed {seed} --ops {options.ops} "
+                      f"--rounds {options.rounds}")
+                return 1
+        print(", ".join(f"{name} {count}" for name, count in outcomes.most_common()))
+        return 0
+    harness.sandbox(run, options.timeout)
+
+
+if __name__ == "__main__":
+    main()
