@@ -1,0 +1,18 @@
+// How each kind of item is shown in tables and CSV.
+#pragma once
+
+#include "tenants/cli/render.h"
+
+namespace bailey::tenants {
+
+const View& TenantView();
+const View& TemplateView();
+const View& CheckView();
+const View& AttemptView();  // of verify
+
+// The member at "usage.memoryBytes", as text; empty when there is none.
+std::string MemberText(const boost::json::object& item, std::string_view path);
+// The same as a number, 0 when there is none.
+double MemberNumber(const boost::json::object& item, std::string_view path);
+
+}  // namespace bailey::tenants
