@@ -91,7 +91,7 @@ Result<bool> Take(Result<Value> result, Value& out) {
   out = std::move(*result);
   return true;
 }
-Result<bool> Known(Status status) {
+Result<bool> Known(const Status& status) {
   if (!status) return status.error();
   return true;
 }

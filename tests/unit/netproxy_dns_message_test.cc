@@ -38,6 +38,9 @@ TEST(DnsMessage, ChecksQueries) {
   EXPECT_EQ(CheckQuery(With(Query(), 5, 2)), QueryCheck::kFormatError);
   EXPECT_EQ(CheckQuery(With(Query(), 12, 0xc0)), QueryCheck::kFormatError);  // a pointer
   EXPECT_EQ(CheckQuery(With(Query(), 12, 0x40)), QueryCheck::kFormatError);
+  DnsBytes long_label = With(Query(), 12, 0x40);  // even where 64 bytes follow
+  long_label.insert(long_label.end(), 100, 0);
+  EXPECT_EQ(CheckQuery(long_label), QueryCheck::kFormatError);
 }
 
 TEST(DnsMessage, ANameHasAtMost255Bytes) {

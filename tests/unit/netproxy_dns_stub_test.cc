@@ -77,6 +77,7 @@ class Resolver {
   size_t asked() const { return asked_; }
   bool answers_tcp = true;
   bool stays_silent = false;  // over TCP
+  bool forges_tcp = false;
 
  private:
   struct Connection {
@@ -106,7 +107,7 @@ class Resolver {
     const bool open = connection.frames.Read(number);
     if (const auto query = connection.frames.Take(); query && !stays_silent) {
       ++asked_;
-      connection.frames.Put(Answered(*query, 'T'));
+      connection.frames.Put(Answered(forges_tcp ? Question(DnsId(*query), "other") : *query, 'T'));
       EXPECT_TRUE(connection.frames.Write(number));
     }
     if (open) return;
@@ -344,6 +345,16 @@ TEST_F(DnsStubTcpTest, TurnsToTheNextResolver) {
   Connect(*stub);
   Send(Question(1, "one"));
   EXPECT_EQ(Receive(), Answered(Question(1, "one"), 'T'));
+}
+
+TEST_F(DnsStubTcpTest, HangsUpOnAForger) {
+  Resolver forger(loop_, "127.77.53.1", SaysNothing), good(loop_, "127.77.53.2", AnswerAtOnce);
+  forger.forges_tcp = true;
+  const auto stub = Stub({.resolvers = {forger.where(), good.where()}});
+  Connect(*stub);
+  Send(Question(1, "one"));
+  EXPECT_EQ(Receive(), Answered(Question(1, "one"), 'T'));
+  EXPECT_EQ(events_[DnsEvent::kForged], 1);
 }
 
 TEST_F(DnsStubTcpTest, FailsWhenNobodyAnswers) {

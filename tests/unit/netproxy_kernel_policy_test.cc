@@ -200,6 +200,20 @@ TEST(KernelPolicy, DeniesTheSpecialRanges) {
   EXPECT_LT(prefixes.size(), 400u);
 }
 
+TEST(KernelPolicy, LeavesToTheProxyWhatNoPrefixExpresses) {
+  ProxyConfig config;
+  config.ip = *IpAddress::Parse("203.0.113.7");
+  config.egress.deny = {*EgressRule::Parse("0.0.0.0/0")};
+  config.egress.allow = {*EgressRule::Parse("8.8.8.8"), *EgressRule::Parse("[64:ff9b:1::/48]")};
+  const EgressPolicy policy(config, {});
+  const std::vector<KernelPrefix> prefixes = KernelPolicy(policy);
+  const Endpoint allowed{*IpAddress::Parse("64:ff9b:1::808:808"), 80};
+  EXPECT_EQ(policy.Judge(allowed).verdict, Verdict::kAllow);
+  EXPECT_EQ(Lookup(prefixes, allowed).deny, 0);
+  const Endpoint denied{*IpAddress::Parse("64:ff9b:1::808:404"), 80};
+  EXPECT_EQ(policy.Judge(denied).verdict, Verdict::kDeny);
+}
+
 TEST(KernelPolicy, ManyPortsAreLeftToTheProxy) {
   ProxyConfig config;
   config.ip = *IpAddress::Parse("203.0.113.7");
