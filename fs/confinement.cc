@@ -1,0 +1,182 @@
+#include "fs/confinement.h"
+
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/capabilities.h"
+#include "base/namespaces.h"
+#include "base/seccomp_filter.h"
+#include "fs/fuse_protocol.h"
+
+namespace bailey::fs {
+namespace {
+
+constexpr CapabilityMask kKept =
+    CapabilityBit(CAP_CHOWN) |         // files get their owner
+    CapabilityBit(CAP_DAC_OVERRIDE) |  // the kernel has judged the tenant by its modes already
+    CapabilityBit(CAP_FOWNER) |        // chmod and utimens of others' files
+    CapabilityBit(CAP_FSETID) |        // effective around one chmod only (setgid_capability.h)
+    CapabilityBit(CAP_SETFCAP) |       // security.capability
+    CapabilityBit(CAP_MKNOD) |         // copy-up of a template's device node
+    CapabilityBit(CAP_SYS_ADMIN);      // backing ids, trusted. attributes
+
+// One row per group, with its reason.
+const std::vector<const char*>& AllowedCalls() {
+  static const std::vector<const char*> calls = {
+      // requests and answers
+      "read",
+      "write",
+      "writev",
+      "poll",
+      "ppoll",
+      "eventfd2",
+      // files of the layers: always beneath a descriptor
+      "openat",
+      "openat2",
+      "close",
+      "newfstatat",
+      "fstatat64",
+      "fstat",
+      "fstatfs",
+      "fstatfs64",
+      "statx",
+      "readlinkat",
+      "getdents64",
+      "lseek",
+      "pread64",
+      "pwrite64",
+      "fchdir",
+      "umask",
+      // changing them
+      "mkdirat",
+      "mknodat",
+      "symlinkat",
+      "linkat",
+      "unlinkat",
+      "renameat",
+      "renameat2",
+      "fchown",
+      "fchownat",
+      "utimensat",
+      "ftruncate",
+      "fallocate",
+      "fsync",
+      "fdatasync",
+      "copy_file_range",
+      "sendfile",
+      // extended attributes
+      "lgetxattr",
+      "lsetxattr",
+      "llistxattr",
+      "lremovexattr",
+      "fgetxattr",
+      "fsetxattr",
+      "flistxattr",
+      "fremovexattr",
+      // FSETID around chmod; duplicates of descriptors
+      "capget",
+      "capset",
+      "fcntl",
+      // memory, threads, the end
+      "mmap",
+      "munmap",
+      "mremap",
+      "mprotect",
+      "madvise",
+      "brk",
+      "futex",
+      "sched_yield",
+      "clock_gettime",
+      "gettid",
+      "getpid",
+      "tgkill",
+      "rt_sigprocmask",
+      "rt_sigreturn",
+      "rt_sigaction",
+      "rseq",
+      "restart_syscall",
+      "exit",
+      "exit_group",
+  };
+  return calls;
+}
+
+constexpr unsigned kIoctls[] = {
+    static_cast<unsigned>(protocol::kBackingOpen),
+    static_cast<unsigned>(protocol::kBackingClose),
+    static_cast<unsigned>(FICLONE),
+};
+
+// Not known to libseccomp 2.5 by name.
+constexpr int kFchmodat2 = 452;
+
+#ifdef BAILEY_SANITIZE
+// What the sanitizers' runtime does besides: it may fail there, and the report be lost, but no call
+// of ours is let through that production would kill: those are logged.
+constexpr uint32_t kOtherwise = SCMP_ACT_LOG;
+#else
+constexpr uint32_t kOtherwise = SCMP_ACT_KILL_PROCESS;
+#endif
+
+Result<SeccompProgram> CompileFilter() {
+  const std::unique_ptr<void, decltype(&seccomp_release)> context(seccomp_init(kOtherwise),
+                                                                  seccomp_release);
+  if (context == nullptr) return Errno("seccomp_init", ENOMEM);
+  for (const char* name : AllowedCalls()) {
+    const int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR) return Errno(std::string("unknown call ") + name, EINVAL);
+    if (number < 0) continue;  // a call of other architectures
+    if (const int error = seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, number, 0); error != 0)
+      return Errno(std::string("allow ") + name, -error);
+  }
+  if (const int error = seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, kFchmodat2, 0); error != 0)
+    return Errno("allow fchmodat2", -error);
+  for (const unsigned command : kIoctls) {
+    // The kernel looks at 32 bits of the command only, and so must we.
+    const int error = seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, command));
+    if (error != 0) return Errno("allow an ioctl", -error);
+  }
+  return SeccompProgram::Compile(context.get());
+}
+
+// No path leads anywhere any more.
+Status CheckRootIsEmpty() {
+  struct stat st {};
+  if (::stat("/proc", &st) == 0 || ::stat("/etc", &st) == 0)
+    return Errno("the root is not empty", EPERM);
+  return {};
+}
+
+}  // namespace
+
+Status EnterWalls() {
+  // The pid namespace is for children that nobody will ever make: it keeps a fork from seeing ours.
+  if (::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0)
+    return Errno("unshare network, ipc and uts namespaces");
+  BAILEY_TRY(EnterEmptyRoot());
+  BAILEY_TRY(CheckRootIsEmpty());
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0) return Errno("PR_SET_DUMPABLE");
+  return DropCapabilities(kKept);
+}
+
+Status AllowOnlyServing() {
+  const auto filter = CompileFilter();
+  if (!filter) return filter.error();
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Errno("no_new_privs");
+  const int loaded = filter->Load(SECCOMP_FILTER_FLAG_TSYNC);
+  if (loaded > 0) return Errno("a thread has another seccomp filter", EPERM);
+  if (loaded < 0) return Errno("load the seccomp filter");
+  if (::prctl(PR_GET_SECCOMP) != 2) return Errno("no seccomp filter stands", EPERM);
+  return {};
+}
+
+}  // namespace bailey::fs

@@ -1,0 +1,58 @@
+// CopyUp: moves what a lower layer has into the upper before it is changed. The copy is made in the
+// work area with everything that it must keep (owner, mode, times, attributes, st_ino) and appears
+// by one rename. Thread-safe; the caller holds no lock. docs/DESIGN.md, "fs: locks and lifetimes".
+#pragma once
+
+#include <array>
+#include <mutex>
+#include <shared_mutex>
+
+#include "base/counters.h"
+#include "fs/backing.h"
+#include "fs/locator.h"
+#include "fs/node_table.h"
+#include "fs/resolver.h"
+#include "fs/work_area.h"
+
+namespace bailey::fs {
+
+class CopyUp {
+ public:
+  enum class Data { kWanted, kDropped };  // dropped: the file is about to be truncated to nothing
+  struct Parts {
+    std::shared_mutex& tree_lock;
+    const LayerSet& layers;
+    NodeTable& table;
+    DirectoryFds& fds;
+    Locator& locator;
+    InodeNumbers& numbers;
+    WorkArea& work;
+    Backings& backings;
+    CounterPage<FsCounter>& counters;
+  };
+  explicit CopyUp(const Parts& parts) : at_(parts) {}
+
+  // After it, node.Current() lies in the upper, and so do all directories above it. EROFS without
+  // an upper.
+  Done Ensure(Node& node, Data data = Data::kWanted);
+
+ private:
+  struct Source;
+  Answer<Source> OpenSource(Node& node);
+  Done CopyFile(Node& node, Data data);
+  Done CopyDirectory(Node& node);
+  Answer<UniqueFd> MakeCopy(const Source& source, const std::string& name, Data data);
+  Done Dress(const Node& node, const Source& source, const std::string& name);
+  Done CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& item);
+  Done MoveIntoTree(Node& node, WorkItem& item);
+  std::mutex& MutexOf(const Node& node);
+
+  Parts at_;
+  std::array<std::mutex, 64> mutexes_;  // before the tree lock
+};
+
+// Marks the upper part of a directory as having entries whose number is not their own. The tree
+// lock is held exclusively.
+Done MarkImpure(Node& directory, DirectoryFds& fds);
+
+}  // namespace bailey::fs

@@ -1,0 +1,122 @@
+#include <fcntl.h>
+
+#include <memory>
+#include <optional>
+
+#include "fs/fuse_ops_files.h"
+#include "fs/fuse_reply.h"
+
+namespace bailey::fs {
+namespace {
+
+// An open directory. Its names are read when first asked for, and again after a rewind; the
+// kernel, which caches them too, may never ask.
+struct DirectoryHandle {
+  std::optional<DirectoryListing> listing;
+};
+
+DirectoryHandle& HandleOfDirectory(const fuse_file_info* info) {
+  return *reinterpret_cast<DirectoryHandle*>(info->fh);
+}
+
+void OpenDirectory(fuse_req_t request, fuse_ino_t, fuse_file_info* info) noexcept {
+  Count(request, FsCounter::kOpens);
+  auto handle = std::make_unique<DirectoryHandle>();
+  info->fh = reinterpret_cast<uint64_t>(handle.get());
+  info->cache_readdir = 1;
+  info->keep_cache = 1;
+  if (fuse_reply_open(request, info) == 0) (void)handle.release();
+}
+
+void ReleaseDirectory(fuse_req_t request, fuse_ino_t, fuse_file_info* info) noexcept {
+  delete &HandleOfDirectory(info);
+  fuse_reply_err(request, 0);
+}
+
+// Adds one entry; false when the buffer is full.
+bool AddPlain(fuse_req_t request, char* buffer, size_t room, const DirectoryListing::Item& item,
+              off_t next, size_t* used) {
+  struct stat st {};
+  st.st_ino = item.number;
+  st.st_mode = item.type;
+  *used = fuse_add_direntry(request, buffer, room, std::string(item.name).c_str(), &st, next);
+  return *used <= room;
+}
+
+bool AddWithAttributes(fuse_req_t request, Node& directory, char* buffer, size_t room,
+                       const DirectoryListing::Item& item, off_t next, size_t* used) {
+  const std::string name(item.name);
+  fuse_entry_param out{};
+  out.attr.st_ino = item.number;
+  out.attr.st_mode = item.type;
+  Tree& tree = TreeOf(request);
+  const bool is_dot = name == "." || name == "..";
+  *used = fuse_add_direntry_plus(request, nullptr, 0, name.c_str(), &out, next);
+  if (*used > room) return false;
+  if (!is_dot) {
+    // An entry that is gone by now, or cannot be read, is named without being looked up.
+    if (const auto entry = tree.LookUp(directory, name)) out = EntryOf(request, *entry);
+  }
+  *used = fuse_add_direntry_plus(request, buffer, room, name.c_str(), &out, next);
+  return true;
+}
+
+void ReadNames(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+               const fuse_file_info* info, bool with_attributes) {
+  Count(request, FsCounter::kReaddirs);
+  DirectoryHandle& handle = HandleOfDirectory(info);
+  Node& directory = NodeOf(request, id);
+  if (offset == 0 || !handle.listing) {
+    auto listing = TreeOf(request).List(directory);
+    if (!listing) {
+      fuse_reply_err(request, listing.error().number);
+      return;
+    }
+    handle.listing = std::move(*listing);
+  }
+  const std::unique_ptr<char[]> buffer(new char[size]);
+  size_t filled = 0;
+  for (auto at = static_cast<size_t>(offset); at < handle.listing->size(); ++at) {
+    const DirectoryListing::Item item = (*handle.listing)[at];
+    const auto next = static_cast<off_t>(at + 1);
+    size_t used = 0;
+    const bool fits = with_attributes ? AddWithAttributes(request, directory, buffer.get() + filled,
+                                                          size - filled, item, next, &used)
+                                      : AddPlain(request, buffer.get() + filled, size - filled,
+                                                 item, next, &used);
+    if (!fits) break;
+    filled += used;
+  }
+  fuse_reply_buf(request, buffer.get(), filled);
+}
+
+void ReadDirectory(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+                   fuse_file_info* info) noexcept {
+  ReadNames(request, id, size, offset, info, false);
+}
+void ReadDirectoryPlus(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+                       fuse_file_info* info) noexcept {
+  ReadNames(request, id, size, offset, info, true);
+}
+
+void SyncDirectory(fuse_req_t request, fuse_ino_t id, int only_data, fuse_file_info*) noexcept {
+  const auto file = TreeOf(request).Reopen(NodeOf(request, id), O_RDONLY);
+  if (!file)
+    fuse_reply_err(request, file.error().number);
+  else
+    fuse_reply_err(request, (only_data != 0 ? ::fdatasync(file->get()) : ::fsync(file->get())) < 0
+                                ? errno
+                                : 0);
+}
+
+}  // namespace
+
+void AddDirectoryOperations(fuse_lowlevel_ops* operations) {
+  operations->opendir = OpenDirectory;
+  operations->releasedir = ReleaseDirectory;
+  operations->readdir = ReadDirectory;
+  operations->readdirplus = ReadDirectoryPlus;
+  operations->fsyncdir = SyncDirectory;
+}
+
+}  // namespace bailey::fs

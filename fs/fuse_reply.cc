@@ -1,0 +1,51 @@
+#include "fs/fuse_reply.h"
+
+namespace bailey::fs {
+
+Node& NodeOf(fuse_req_t request, fuse_ino_t id) {
+  return id == FUSE_ROOT_ID ? TreeOf(request).root() : *reinterpret_cast<Node*>(id);
+}
+
+fuse_ino_t IdOf(fuse_req_t request, const Node& node) {
+  return &node == &TreeOf(request).root() ? FUSE_ROOT_ID : reinterpret_cast<fuse_ino_t>(&node);
+}
+
+Caller CallerOf(fuse_req_t request) {
+  const fuse_ctx* context = fuse_req_ctx(request);
+  return {context->uid, context->gid, context->umask};
+}
+
+double AttributeTimeout(fuse_req_t request, Node& node, const struct stat& st) {
+  return TreeOf(request).IsVolatile(node, st) ? 0 : kForever;
+}
+
+fuse_entry_param EntryOf(fuse_req_t request, const Entry& entry) {
+  fuse_entry_param out{};
+  out.ino = IdOf(request, *entry.node);
+  out.attr = entry.st;
+  out.entry_timeout = kForever;
+  out.attr_timeout = AttributeTimeout(request, *entry.node, entry.st);
+  return out;
+}
+
+void ReplyDone(fuse_req_t request, const Done& done) { fuse_reply_err(request, NumberOf(done)); }
+
+void ReplyEntry(fuse_req_t request, const Answer<Entry>& entry) {
+  if (!entry) {
+    fuse_reply_err(request, entry.error().number);
+    return;
+  }
+  const fuse_entry_param out = EntryOf(request, *entry);
+  Tree& tree = TreeOf(request);
+  // The kernel counts a lookup only if the answer arrived; undo ours otherwise.
+  if (fuse_reply_entry(request, &out) != 0) tree.Forget(*entry->node, 1);
+}
+
+void ReplyAttributes(fuse_req_t request, Node& node, const Answer<struct stat>& st) {
+  if (!st)
+    fuse_reply_err(request, st.error().number);
+  else
+    fuse_reply_attr(request, &*st, AttributeTimeout(request, node, *st));
+}
+
+}  // namespace bailey::fs

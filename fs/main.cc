@@ -1,0 +1,163 @@
+// bailey-fs. Order: options, layers, mount, walls, tree, reader threads, seccomp, requests.
+#include <poll.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "fs/confinement.h"
+#include "fs/daemon.h"
+#include "fs/fuse_ops.h"
+#include "fs/options.h"
+#include "fs/setgid_capability.h"
+#include "fs/standalone.h"
+#include "fs/transport.h"
+#include "fs/tree.h"
+
+namespace bailey::fs {
+namespace {
+
+constexpr int kDetachedPatienceMs = 2000;
+
+// What a server is made from, whoever opened it.
+struct Ingredients {
+  OpenedLayers layers;
+  UniqueFd device;
+};
+
+Result<Ingredients> Gather(const Options& options) {
+  Ingredients made;
+  if (!options.is_tenants()) {
+    auto layers = OpenLayers(options);
+    if (!layers) return layers.error();
+    made.layers = std::move(*layers);
+    return made;
+  }
+  made.device.Reset(options.fuse_fd);
+  made.layers.upper.Reset(options.upper_fd);
+  made.layers.work.Reset(options.work_fd);
+  for (const int fd : options.lower_fds) made.layers.lowers.emplace_back(fd);
+  return made;
+}
+
+// Directories that may be kept open: a quarter of what we may open at all.
+size_t DirectoryCapacity() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 64;
+  return std::clamp<size_t>(limit.rlim_cur / 4, 16, 512);
+}
+
+// Until the connection ends, or somebody wants us to stop.
+Status WaitForTheEnd(const Options& options, Transport& transport, int signals) {
+  bool detached = false;
+  for (;;) {
+    std::array<pollfd, 2> watched{pollfd{transport.ended(), POLLIN, 0}, pollfd{signals, POLLIN, 0}};
+    const int ready = ::poll(watched.data(), watched.size(), detached ? kDetachedPatienceMs : -1);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0) return Errno("poll");
+    if (watched[0].revents != 0) {
+      transport.Join();
+      return {};
+    }
+    // Somebody is inside still, or nobody can unmount: the connection ends with the process.
+    if (ready == 0 || options.is_tenants()) std::_Exit(0);
+    signalfd_siginfo info{};
+    if (::read(signals, &info, sizeof info) < 0) return Errno("read signalfd");
+    if (::umount2(options.mount_point.c_str(), MNT_DETACH) != 0) return Errno("unmount");
+    detached = true;
+  }
+}
+
+Result<UniqueFd> WatchSignals() {
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&mask, number);
+  if (::sigprocmask(SIG_BLOCK, &mask, nullptr) != 0) return Errno("sigprocmask");
+  UniqueFd fd(::signalfd(-1, &mask, SFD_CLOEXEC));
+  if (!fd) return Errno("signalfd");
+  (void)::signal(SIGPIPE, SIG_IGN);
+  return fd;
+}
+
+Status Serve(const Options& options, Daemon& daemon) {
+  auto gathered = Gather(options);
+  if (!gathered) return gathered.error();
+  auto projection = Projection::Make(options.hidden);
+  if (!projection) return projection.error();
+  auto work = WorkArea::Open(std::move(gathered->layers.work));
+  if (!work) return work.error();
+  CounterMapping<FsCounter> counters;
+  if (options.counters_fd >= 0) {
+    auto mapped = CounterMapping<FsCounter>::Map(options.counters_fd, /*writable=*/true);
+    if (!mapped) return mapped.error().Within("counters");
+    counters = std::move(*mapped);
+    ::close(options.counters_fd);
+  }
+  auto signals = WatchSignals();
+  if (!signals) return signals.error();
+  if (!options.is_tenants()) {
+    auto device = MountFuse(options);
+    if (!device) return device.error();
+    gathered->device = std::move(*device);
+  }
+  if (options.confine) BAILEY_TRY(EnterWalls());
+  if (!LowerWriteCapabilities()) return Errno("lower capabilities");
+
+  Tree tree({LayerSet(std::move(gathered->layers.upper), std::move(gathered->layers.lowers)),
+             std::move(*work), std::move(*projection), gathered->device.get(), DirectoryCapacity(),
+             counters.get()});
+  if (const Done opened = tree.Open(); !opened)
+    return Errno("read the layers' roots", opened.error().number);
+  auto transport =
+      Transport::Make(FuseOperations(), {std::move(gathered->device), &tree, options.readers,
+                                         [&daemon] { daemon.Ready(); }, &tree.counters()});
+  if (!transport) return transport.error();
+  BAILEY_TRY((*transport)->StartReaders());
+  if (options.confine) BAILEY_TRY(AllowOnlyServing());
+  (*transport)->Serve();
+  return WaitForTheEnd(options, **transport, signals->get());
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  SetLogName("bailey-fs");
+  const auto options = ParseOptions(arguments);
+  if (!options) {
+    std::fprintf(stderr, "bailey-fs: %s\n%.*s", options.error().Message().c_str(),
+                 static_cast<int>(kUsage.size()), kUsage.data());
+    return 2;
+  }
+  if (options->help) {
+    std::fwrite(kUsage.data(), 1, kUsage.size(), stdout);
+    return 0;
+  }
+  ::umask(0);
+  Daemon daemon(options->ready_fd);
+  if (!options->is_tenants() && !options->foreground) daemon.Detach();
+  const Status served = Serve(*options, daemon);
+  if (served) return 0;
+  const Error& error = served.error();
+  LogError(error.Message() + (error.hint.empty() ? "" : " (" + error.hint + ")"));
+  return 1;
+}
+
+}  // namespace
+}  // namespace bailey::fs
+
+int main(int argc, char** argv) {
+  try {
+    return bailey::fs::Main({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    bailey::LogError(error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,102 @@
+// Node: an inode of the tenant's root, as long as the kernel knows it (or a node below it).
+// A node holds no descriptor: it says where its file is, by parent and name in the upper, by layer
+// and path in the lowers. docs/DESIGN.md, "fs: locks and lifetimes", says who may touch what.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "fs/layer_set.h"
+
+namespace bailey::fs {
+
+struct Node;
+
+using SharedFd = std::shared_ptr<const UniqueFd>;
+
+// A directory's descriptor, while the cache holds it (fs/directory_fds.h; guarded by its mutex).
+struct CachedFd {
+  SharedFd fd;
+  std::list<CachedFd*>::iterator place;
+};
+
+// One lower directory that a merged directory shows. Fixed for life: lowers never change.
+struct LowerPart {
+  LowerPart(LayerIndex layer_index, std::string layer_path)
+      : layer(layer_index), path(std::move(layer_path)) {}
+  LayerIndex layer;
+  std::string path;  // within the layer; "" is its root
+  CachedFd fd;
+};
+
+// What only directories have. The upper part lies at the node's own place in the tree.
+struct Directory {
+  CachedFd upper_fd;
+  std::vector<std::unique_ptr<LowerPart>> lowers;  // topmost first
+  enum class Purity : uint8_t { kUnknown, kPure, kImpure };
+  std::atomic<Purity> purity = Purity::kUnknown;  // of the upper part: trusted.overlay.impure
+};
+
+// The file that the kernel reads and writes by itself (fs/backing.h; guarded by its mutex).
+struct Backing {
+  int32_t id = 0;      // 0: none registered
+  uint32_t opens = 0;  // of the kernel, through `id`
+  bool idle = false;   // in the list of ids kept for the next open
+  std::list<Node*>::iterator idle_place;
+};
+
+// A place in the tree: where a node is found in the upper, and by which it is looked up.
+struct Name {
+  Node* parent = nullptr;
+  std::string text;
+  Node* node = nullptr;
+};
+
+struct Node {
+  // Set when made, never changed.
+  mode_t type = 0;  // S_IFMT bits
+  std::unique_ptr<Directory> directory;
+
+  // Changed under the tree lock held exclusively.
+  Name at;
+  std::vector<std::unique_ptr<Name>> other_names;  // known hard links
+  std::atomic<uint64_t> number = 0;                // st_ino
+  std::atomic<bool> in_upper = false;              // never goes back
+  LayerIndex layer = kUpperLayer;  // not a directory and not in the upper: the lower that has it
+  bool has_origin = false;         // carries kOriginMark on disk
+  std::atomic<bool> gone = false;  // no name leads here any more; `kept` is the file, if wanted
+  UniqueFd kept;                   // the file itself, when no path leads to what handles refer to
+  std::string work_name;           // O_TMPFILE: its name in the work area until it is linked
+  // After a copy-up while the lower file was open: the node that the name leads to from now on.
+  // This one serves what is open already.
+  std::atomic<Node*> successor = nullptr;
+
+  std::atomic<bool> written = false;   // opened for writing, or truncated, since it is a node
+  std::atomic<bool> mappable = false;  // opened O_RDWR: MAP_SHARED stores come unannounced
+  std::atomic<bool> no_passthrough = false;
+  std::atomic<uint32_t> handles = 0;  // open files of ours, passthrough or not
+
+  Backing backing;
+
+  // NodeTable's, under its mutex.
+  uint64_t lookups = 0;                       // the kernel's
+  uint32_t references = 0;                    // nodes below, predecessors, and operations under way
+  uint64_t link_device = 0, link_number = 0;  // key in the table of hard links; 0: not in it
+
+  bool is_directory() const { return S_ISDIR(type); }
+  // Whom metadata is asked of and written to.
+  Node& Current() {
+    Node* node = this;
+    while (Node* next = node->successor) node = next;
+    return *node;
+  }
+};
+
+}  // namespace bailey::fs

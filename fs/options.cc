@@ -1,0 +1,191 @@
+#include "fs/options.h"
+
+#include <sys/mount.h>
+
+#include <charconv>
+#include <functional>
+#include <map>
+
+namespace bailey::fs {
+
+const std::string_view kUsage =
+    "Usage: bailey-fs --lower DIR... [--upper DIR [--work DIR]] [--hide PATH]...\n"
+    "                 [--readers N] [--foreground] MOUNTPOINT\n"
+    "       bailey-fs SOURCE MOUNTPOINT -o lowerdir=A:B[,upperdir=U,workdir=W][,OPTION...]\n"
+    "       bailey-fs --fuse-fd N --lower-fd N... [--upper-fd N --work-fd N] [--ready-fd N]\n"
+    "                 [--counters-fd N] [--hide PATH]... [--readers N] [--confine]\n"
+    "Serves directories as one: the first lower on top of the others, the upper above all of\n"
+    "them and the only one written to. Without an upper the root is read-only.\n";
+
+namespace {
+
+Result<unsigned> ParseNumber(const std::string& option, const std::string& text) {
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number > 1'000'000)
+    return Invalid(option + ": not a number: " + text);
+  return number;
+}
+
+struct MountFlag {
+  std::string_view name;
+  unsigned long flag;  // 0: said for its own sake
+};
+constexpr MountFlag kMountFlags[] = {
+    {"ro", MS_RDONLY},
+    {"rw", 0},
+    {"nosuid", MS_NOSUID},
+    {"suid", 0},
+    {"nodev", MS_NODEV},
+    {"dev", 0},
+    {"noexec", MS_NOEXEC},
+    {"exec", 0},
+    {"noatime", MS_NOATIME},
+    {"atime", 0},
+    {"relatime", MS_RELATIME},
+    {"nodiratime", MS_NODIRATIME},
+    {"sync", MS_SYNCHRONOUS},
+    {"async", 0},
+    {"defaults", 0},
+    {"auto", 0},
+    {"noauto", 0},
+    {"nofail", 0},
+    {"user", 0},
+    {"nouser", 0},
+    {"_netdev", 0},
+    {"allow_other", 0},
+    {"default_permissions", 0},
+};
+
+// Splits at `separator`, which a backslash takes its meaning.
+std::vector<std::string> Split(std::string_view text, char separator) {
+  std::vector<std::string> parts(1);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size() && (text[i + 1] == separator || text[i + 1] == '\\'))
+      parts.back() += text[++i];
+    else if (text[i] == separator)
+      parts.emplace_back();
+    else
+      parts.back() += text[i];
+  }
+  return parts;
+}
+
+Status TakeMountOption(const std::string& text, Options* options) {
+  const size_t equals = text.find('=');
+  const std::string key = text.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
+  if (text.empty() || key.starts_with("x-") || key == "comment") return {};
+  if (key == "lowerdir") {
+    for (std::string& lower : Split(value, ':')) options->lowers.push_back(std::move(lower));
+  } else if (key == "upperdir") {
+    options->upper = value;
+  } else if (key == "workdir") {
+    options->work = value;
+  } else if (key == "hide") {
+    options->hidden.push_back(value);
+  } else {
+    for (const MountFlag& known : kMountFlags) {
+      if (known.name != text) continue;
+      options->mount_flags |= known.flag;
+      return {};
+    }
+    return Invalid("-o " + text + ": unknown option");
+  }
+  return {};
+}
+
+Status TakeMountOptions(const std::string& list, Options* options) {
+  for (const std::string& option : Split(list, ',')) BAILEY_TRY(TakeMountOption(option, options));
+  return {};
+}
+
+using Setter = std::function<Status(const std::string& value)>;
+
+// Options with a value, by name.
+std::map<std::string, Setter, std::less<>> Setters(Options* options) {
+  std::map<std::string, Setter, std::less<>> setters;
+  const auto number = [&](const std::string& name, const std::function<void(unsigned)>& set) {
+    setters[name] = [name, set](const std::string& text) -> Status {
+      const auto parsed = ParseNumber(name, text);
+      if (!parsed) return parsed.error();
+      set(*parsed);
+      return {};
+    };
+  };
+  const auto descriptor = [&](const std::string& name, int* target) {
+    number(name, [target](unsigned value) { *target = static_cast<int>(value); });
+  };
+  const auto text = [&](const std::string& name, const std::function<void(std::string)>& set) {
+    setters[name] = [set](const std::string& value) -> Status {
+      set(value);
+      return {};
+    };
+  };
+  descriptor("--fuse-fd", &options->fuse_fd);
+  descriptor("--upper-fd", &options->upper_fd);
+  descriptor("--work-fd", &options->work_fd);
+  descriptor("--counters-fd", &options->counters_fd);
+  descriptor("--ready-fd", &options->ready_fd);
+  number("--lower-fd",
+         [options](unsigned value) { options->lower_fds.push_back(static_cast<int>(value)); });
+  number("--readers", [options](unsigned value) { options->readers = value; });
+  text("--lower", [options](std::string value) { options->lowers.push_back(std::move(value)); });
+  text("--upper", [options](std::string value) { options->upper = std::move(value); });
+  text("--work", [options](std::string value) { options->work = std::move(value); });
+  text("--hide", [options](std::string value) { options->hidden.push_back(std::move(value)); });
+  setters["-o"] = [options](const std::string& list) { return TakeMountOptions(list, options); };
+  return setters;
+}
+
+Status Check(const Options& options, size_t positionals) {
+  if (options.readers < 1 || options.readers > 64)
+    return Invalid("--readers: between 1 and 64 threads");
+  if (options.is_tenants()) {
+    if (options.lower_fds.empty()) return Invalid("--lower-fd: at least one is needed");
+    if ((options.upper_fd < 0) != (options.work_fd < 0))
+      return Invalid("--upper-fd and --work-fd go together");
+    if (positionals != 0 || !options.lowers.empty())
+      return Invalid("--fuse-fd takes its layers by --lower-fd and --upper-fd");
+    return {};
+  }
+  if (options.lowers.empty()) return Invalid("--lower: at least one is needed");
+  if (options.confine) return Invalid("--confine goes with --fuse-fd");
+  if (options.mount_point.empty()) return Invalid("the mount point is missing");
+  if (!options.work.empty() && options.upper.empty()) return Invalid("--work goes with --upper");
+  return {};
+}
+
+}  // namespace
+
+Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
+  Options options;
+  const auto setters = Setters(&options);
+  std::vector<std::string> positionals;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--help" || argument == "-h") {
+      options.help = true;
+      return options;
+    }
+    if (argument == "--foreground" || argument == "-f") {
+      options.foreground = true;
+    } else if (argument == "--confine") {
+      options.confine = true;
+    } else if (const auto setter = setters.find(argument); setter != setters.end()) {
+      if (++i == arguments.size()) return Invalid(argument + ": its value is missing");
+      BAILEY_TRY(setter->second(arguments[i]));
+    } else if (argument.starts_with("-")) {
+      return Invalid(argument + ": unknown option");
+    } else {
+      positionals.push_back(argument);
+    }
+  }
+  if (positionals.size() > 2) return Invalid(positionals[2] + ": one argument too many");
+  if (!positionals.empty()) options.mount_point = positionals.back();
+  if (positionals.size() == 2) options.source = positionals.front();
+  BAILEY_TRY(Check(options, positionals.size()));
+  return options;
+}
+
+}  // namespace bailey::fs

@@ -1,0 +1,53 @@
+// Resolver: what lies at a name below a directory, over all layers: the topmost file, or the
+// directories of all layers merged, minus what whiteouts and opaque directories hide. Follows
+// redirects. Thread-safe; the tree lock is held, shared at least.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/directory_fds.h"
+#include "fs/inode_numbers.h"
+#include "fs/node.h"
+
+namespace bailey::fs {
+
+struct Found {
+  struct stat st {};    // of the topmost part, as on disk
+  uint64_t number = 0;  // the st_ino to show
+  bool in_upper = false;
+  LayerIndex layer = kUpperLayer;  // of a file that is not in the upper
+  bool has_origin = false;
+  std::vector<std::unique_ptr<LowerPart>> lowers;  // of a directory
+};
+
+class Resolver {
+ public:
+  Resolver(const LayerSet& layers, DirectoryFds& fds, InodeNumbers& numbers)
+      : layers_(layers), fds_(fds), numbers_(numbers) {}
+
+  // ENOENT when nothing is visible there.
+  Answer<Found> Resolve(Node& parent, const std::string& name);
+  // Something in the lower layers would show at this name if the upper had nothing.
+  Answer<bool> LowerHas(Node& parent, const std::string& name);
+  // The upper part of `directory` may have entries whose number is not their own.
+  bool IsImpure(Node& directory);
+
+ private:
+  struct Walk;
+  Done LookInUpper(Walk& walk);
+  Done LookInLowers(Walk& walk);
+  Done LookByRedirect(Walk& walk, LayerIndex from);
+  // Judges one entry; true: nothing below it counts any more.
+  Answer<bool> Take(Walk& walk, LayerIndex layer, int directory, const std::string& name,
+                    std::string path);
+  Answer<bool> TakeDirectory(Walk& walk, LayerIndex layer, int directory, const std::string& name);
+  uint64_t NumberOf(const Walk& walk, int directory, const std::string& name);
+
+  const LayerSet& layers_;
+  DirectoryFds& fds_;
+  InodeNumbers& numbers_;
+};
+
+}  // namespace bailey::fs

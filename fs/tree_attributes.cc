@@ -1,0 +1,143 @@
+// Tree: chmod, chown, truncate, utimens and extended attributes.
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+
+#include "fs/file_copy.h"
+#include "fs/thread_place.h"
+#include "fs/tree.h"
+
+namespace bailey::fs {
+namespace {
+
+constexpr size_t kMaxValue = 64 * 1024;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
+
+// What a tenant may see and set. The kernel has checked who may set which of these; trusted. is
+// overlayfs' and ours, and other security. attributes are the host's policy.
+bool IsTenants(std::string_view name) {
+  return name.starts_with("user.") || name == "security.capability" ||
+         name == "system.posix_acl_access" || name == "system.posix_acl_default";
+}
+
+// An attribute call needs an open file, or a name in the working directory: sees to either.
+struct AttributeTarget {
+  int file = -1;
+  const char* name = nullptr;
+};
+
+Answer<AttributeTarget> Aim(const Place& place) {
+  if (place.is_file()) return AttributeTarget{place.directory, nullptr};
+  if (!ThreadPlace::Enter(place.directory)) return Refuse();
+  return AttributeTarget{-1, place.name};
+}
+
+}  // namespace
+
+Done Tree::ApplyAttributes(Node& node, const Attributes& change, int file) {
+  const auto place = locator_.Locate(node);
+  if (!place) return place.error();
+  const int at = place->directory;
+  if ((change.valid & (Attributes::kUid | Attributes::kGid)) != 0) {
+    const uid_t uid = (change.valid & Attributes::kUid) != 0 ? change.uid : static_cast<uid_t>(-1);
+    const gid_t gid = (change.valid & Attributes::kGid) != 0 ? change.gid : static_cast<gid_t>(-1);
+    BAILEY_TRY(DoneOrErrno(::fchownat(at, place->name, uid, gid, place->flags)));
+  }
+  if ((change.valid & Attributes::kMode) != 0)
+    BAILEY_TRY(ChangeMode(at, place->name, change.mode & 07777, place->flags));
+  if ((change.valid & Attributes::kSize) != 0) {
+    UniqueFd own;
+    if (file < 0) {
+      auto opened = locator_.Open(node, O_WRONLY);
+      if (!opened) return opened.error();
+      own = std::move(*opened);
+    }
+    BAILEY_TRY(DoneOrErrno(::ftruncate(own ? own.get() : file, change.size)));
+    node.written = true;
+  }
+  if ((change.valid & Attributes::kTimes) != 0)
+    BAILEY_TRY(DoneOrErrno(::utimensat(at, place->name, change.times, place->flags)));
+  return {};
+}
+
+Answer<struct stat> Tree::SetAttributes(Node& node, const Attributes& change, int file) {
+  const bool emptied = (change.valid & Attributes::kSize) != 0 && change.size == 0;
+  BAILEY_TRY(copy_up_.Ensure(node, emptied ? CopyUp::Data::kDropped : CopyUp::Data::kWanted));
+  const std::shared_lock lock(tree_lock_);
+  Node& current = node.Current();
+  BAILEY_TRY(ApplyAttributes(current, change, file));
+  const auto st = locator_.Stat(current);
+  if (!st) return st.error();
+  return Shown(current, *st);
+}
+
+Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
+  if (!IsTenants(name)) return Refuse(name.starts_with("trusted.") ? ENODATA : EOPNOTSUPP);
+  const std::shared_lock lock(tree_lock_);
+  const auto place = locator_.Locate(node.Current());
+  if (!place) return place.error();
+  const auto target = Aim(*place);
+  if (!target) return target.error();
+  // Most files have none: asked with little room first.
+  std::string value(256, '\0');
+  for (;;) {
+    const ssize_t size = target->name != nullptr
+                             ? ::lgetxattr(target->name, name.c_str(), value.data(), value.size())
+                             : ::fgetxattr(target->file, name.c_str(), value.data(), value.size());
+    if (size >= 0) {
+      value.resize(static_cast<size_t>(size));
+      return value;
+    }
+    if (errno != ERANGE || value.size() >= kMaxValue) return Refuse();
+    value.resize(kMaxValue);
+  }
+}
+
+Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view value, int flags) {
+  if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
+  BAILEY_TRY(copy_up_.Ensure(node));
+  const std::shared_lock lock(tree_lock_);
+  const auto place = locator_.Locate(node.Current());
+  if (!place) return place.error();
+  const auto target = Aim(*place);
+  if (!target) return target.error();
+  return DoneOrErrno(
+      target->name != nullptr
+          ? ::lsetxattr(target->name, name.c_str(), value.data(), value.size(), flags)
+          : ::fsetxattr(target->file, name.c_str(), value.data(), value.size(), flags));
+}
+
+Answer<std::string> Tree::ListAttributes(Node& node) {
+  const std::shared_lock lock(tree_lock_);
+  const auto place = locator_.Locate(node.Current());
+  if (!place) return place.error();
+  const auto target = Aim(*place);
+  if (!target) return target.error();
+  std::string all(kMaxValue, '\0');
+  const ssize_t size = target->name != nullptr ? ::llistxattr(target->name, all.data(), all.size())
+                                               : ::flistxattr(target->file, all.data(), all.size());
+  if (size < 0) return Refuse();
+  std::string names;
+  for (size_t at = 0; at < static_cast<size_t>(size);) {
+    const std::string_view name = all.c_str() + at;
+    if (IsTenants(name)) names.append(name).push_back('\0');
+    at += name.size() + 1;
+  }
+  return names;
+}
+
+Done Tree::RemoveAttribute(Node& node, const std::string& name) {
+  if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
+  // No copy-up for what is not there.
+  if (const auto value = GetAttribute(node, name); !value) return value.error();
+  BAILEY_TRY(copy_up_.Ensure(node));
+  const std::shared_lock lock(tree_lock_);
+  const auto place = locator_.Locate(node.Current());
+  if (!place) return place.error();
+  const auto target = Aim(*place);
+  if (!target) return target.error();
+  return DoneOrErrno(target->name != nullptr ? ::lremovexattr(target->name, name.c_str())
+                                             : ::fremovexattr(target->file, name.c_str()));
+}
+
+}  // namespace bailey::fs
