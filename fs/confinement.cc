@@ -145,6 +145,11 @@ Result<SeccompProgram> CompileFilter() {
                                        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, command));
     if (error != 0) return Errno("allow an ioctl", -error);
   }
+  // For the check that the filter stands.
+  if (const int error = seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+                                         SCMP_A0(SCMP_CMP_EQ, PR_GET_SECCOMP));
+      error != 0)
+    return Errno("allow prctl PR_GET_SECCOMP", -error);
   return SeccompProgram::Compile(context.get());
 }
 
@@ -159,7 +164,7 @@ Status CheckRootIsEmpty() {
 }  // namespace
 
 Status EnterWalls() {
-  // The pid namespace is for children that nobody will ever make: it keeps a fork from seeing ours.
+  // A pid namespace of our own only our parent can give: bailey-supervisor does.
   if (::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0)
     return Errno("unshare network, ipc and uts namespaces");
   BAILEY_TRY(EnterEmptyRoot());
