@@ -5,9 +5,15 @@
 // argument are answered from its bitmap without running either. seccomp(2), seccomp_unotify(2).
 #pragma once
 
+#include <linux/seccomp.h>
+
+#include <map>
+#include <vector>
+
 #include "base/result.h"
 #include "base/seccomp_filter.h"
 #include "supervisor/allow.h"
+#include "supervisor/syscall_table.h"
 
 namespace bailey::supervisor {
 
@@ -21,13 +27,16 @@ class TenantFilter {
   // no no_new_privs (setuid programs must work inside). Async-signal-safe.
   int Load() const;
 
+  // The row that has denied a call which the listener reports; nullptr if none did.
+  const DeniedCall* Reason(const seccomp_data& call) const;
+
   const SeccompProgram& known() const { return known_; }
   const SeccompProgram& denied() const { return denied_; }
 
  private:
-  TenantFilter(SeccompProgram known, SeccompProgram denied)
-      : known_(std::move(known)), denied_(std::move(denied)) {}
+  TenantFilter() = default;
   SeccompProgram known_, denied_;
+  std::map<int, std::vector<DeniedCall>> rows_;  // by number
 };
 
 inline Result<TenantFilter> CompileTenantFilter(const Allow& allow) {

@@ -30,10 +30,12 @@ struct LaunchRequest {
 };
 
 struct LaunchedTenant {
-  pid_t init_pid = -1;    // our child: we reap it
-  UniqueFd init_pidfd;    // its namespaces are the tenant's
-  UniqueFd netns;         // the tenant's network namespace, for the proxy
-  UniqueFd control;       // to init: supervisor/init_protocol.h
+  pid_t init_pid = -1;  // our child: we reap it
+  UniqueFd init_pidfd;  // its namespaces are the tenant's
+  UniqueFd netns;       // the tenant's network namespace, for the proxy
+  UniqueFd control;     // to init: supervisor/init_protocol.h
+  uint32_t uid_base = 0;
+  Allow allow;
   UniqueFd dev_pts;       // the tenant's devpts (O_PATH): EnterTenant's terminals
   UniqueFd init_program;  // also what EnterTenant runs first inside
 };
@@ -52,6 +54,10 @@ Result<UniqueFd> OpenGate(const LaunchedTenant& tenant);
 
 // SIGKILL to init, and with it to all of its pid namespace; reaps it unless `reaped`. For failures.
 void EndInit(const LaunchedTenant& tenant);
+
+// Makes a pipe that the tenant gets its own, since /dev/stdout opens it again by its inode. Does
+// nothing to what is no pipe.
+Status GivePipe(int pipe, uint32_t uid_base);
 
 // Runs the start command. kStarted or kStartFailed follows on `control`.
 Status SendStart(int control, const std::vector<std::string>& argv,

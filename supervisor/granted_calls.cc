@@ -1,0 +1,170 @@
+#include "supervisor/granted_calls.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+#include <string_view>
+
+#include "base/capabilities.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/namespaces.h"
+#include "base/unique_fd.h"
+
+namespace bailey::supervisor {
+namespace {
+
+constexpr size_t kLongestHostname = 64;
+
+// The caller's /proc directory. Its number may have been given to another task before we opened
+// it; that the call is still pending afterwards says that it was not.
+Result<UniqueFd> OpenCaller(int listener, const seccomp_notif& call) {
+  auto caller = OpenPath("/proc/" + std::to_string(call.pid), O_PATH | O_DIRECTORY);
+  if (!caller) return caller;
+  uint64_t id = call.id;
+  if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) != 0) return Errno("caller is gone");
+  return caller;
+}
+
+struct Credentials {
+  uint64_t euid = 0;
+  uint64_t effective = 0;  // capabilities
+};
+
+// A field of /proc/PID/status: the `index`th number after `name`.
+uint64_t Field(std::string_view status, std::string_view name, int index, int base) {
+  const size_t at = status.find(name);
+  if (at == std::string_view::npos) return ~uint64_t{0};
+  std::string text(status.substr(at + name.size(), 80));
+  const char* next = text.c_str();
+  uint64_t value = ~uint64_t{0};
+  for (int i = 0; i <= index; ++i) {
+    char* end = nullptr;
+    value = std::strtoull(next, &end, base);
+    if (end == next) return ~uint64_t{0};
+    next = end;
+  }
+  return value;
+}
+
+Result<Credentials> ReadCredentials(int caller) {
+  const UniqueFd file(::openat(caller, "status", O_RDONLY | O_CLOEXEC));
+  if (!file) return Errno("open status");
+  const auto status = ReadAll(file.get());
+  if (!status) return status.error();
+  Credentials credentials;
+  credentials.euid = Field(*status, "\nUid:", 1, 10);
+  credentials.effective = Field(*status, "\nCapEff:", 0, 16);
+  if (credentials.euid == ~uint64_t{0}) return Errno("read status", EPROTO);
+  return credentials;
+}
+
+bool IsHostname(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-';
+  });
+}
+
+// The calling thread is in the tenant's uts namespace until destruction, as NetnsScope.
+class [[nodiscard]] UtsScope {
+ public:
+  explicit UtsScope(int target) : home_(::open("/proc/thread-self/ns/uts", O_RDONLY | O_CLOEXEC)) {
+    if (home_ && ::setns(target, CLONE_NEWUTS) != 0) home_.Reset();
+  }
+  UtsScope(const UtsScope&) = delete;
+  UtsScope& operator=(const UtsScope&) = delete;
+  ~UtsScope() {
+    if (home_) BAILEY_CHECK(::setns(home_.get(), CLONE_NEWUTS) == 0);
+  }
+  bool entered() const { return static_cast<bool>(home_); }
+
+ private:
+  UniqueFd home_;
+};
+
+// 0, or the errno for the caller.
+int SetHostname(const GrantContext& context, const seccomp_notif& call) {
+  const auto caller = OpenCaller(context.listener, call);
+  if (!caller) return EPERM;
+  const auto credentials = ReadCredentials(caller->get());
+  if (!credentials || credentials->euid != context.uid_base) return EPERM;
+  std::array<char, kLongestHostname> name{};
+  const uint64_t length = call.data.args[1];
+  if (length > name.size()) return EINVAL;
+  const UniqueFd memory(::openat(caller->get(), "mem", O_RDONLY | O_CLOEXEC));
+  if (!memory) return EPERM;
+  if (::pread(memory.get(), name.data(), length, static_cast<off_t>(call.data.args[0])) !=
+      static_cast<ssize_t>(length))
+    return EFAULT;
+  if (!IsHostname({name.data(), length})) return EINVAL;
+  const UtsScope scope(context.init_pidfd);
+  if (!scope.entered()) return EPERM;
+  return ::sethostname(name.data(), length) == 0 ? 0 : errno;
+}
+
+// A descriptor for the caller, or -errno in *response.
+Grant MakeRawSocket(const GrantContext& context, const seccomp_notif& call,
+                    seccomp_notif_resp* response) {
+  response->error = -EPERM;
+  const auto caller = OpenCaller(context.listener, call);
+  if (!caller) return Grant::kRespond;
+  const auto credentials = ReadCredentials(caller->get());
+  if (!credentials || (credentials->effective & CapabilityBit(CAP_NET_RAW)) == 0)
+    return Grant::kRespond;
+  const auto family = static_cast<int>(call.data.args[0]);
+  const auto type = static_cast<int>(call.data.args[1]);
+  const auto protocol = static_cast<int>(call.data.args[2]);
+  UniqueFd socket;
+  {
+    const auto scope = NetnsScope::Enter(context.init_pidfd);
+    if (!scope) return Grant::kRespond;
+    socket.Reset(::socket(family, type | SOCK_CLOEXEC, protocol));
+  }
+  if (!socket) {
+    response->error = -errno;
+    return Grant::kRespond;
+  }
+  seccomp_notif_addfd add{};
+  add.id = call.id;
+  add.flags = SECCOMP_ADDFD_FLAG_SEND;
+  add.srcfd = static_cast<uint32_t>(socket.get());
+  add.newfd_flags = (type & SOCK_CLOEXEC) != 0 ? O_CLOEXEC : 0;
+  if (::ioctl(context.listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0) return Grant::kAnswered;
+  response->error = -errno;
+  return Grant::kRespond;
+}
+
+constexpr int kSocketType = 0xf;
+
+bool IsRawInternetSocket(const seccomp_data& data) {
+  const auto family = static_cast<int>(data.args[0]);
+  return (family == AF_INET || family == AF_INET6) &&
+         (static_cast<int>(data.args[1]) & kSocketType) == SOCK_RAW;
+}
+
+}  // namespace
+
+Grant CarryOut(const GrantContext& context, const DeniedCall& row, const seccomp_notif& call,
+               seccomp_notif_resp* response) {
+  const std::string_view name = row.name;
+  if (name == "sethostname" && context.allow.set_hostname) {
+    const int error = SetHostname(context, call);
+    if (error == EPERM) return Grant::kDenied;
+    response->error = -error;
+    return Grant::kRespond;
+  }
+  if (name == "socket" && context.allow.raw_sockets && IsRawInternetSocket(call.data))
+    return MakeRawSocket(context, call, response);
+  return Grant::kDenied;
+}
+
+}  // namespace bailey::supervisor
