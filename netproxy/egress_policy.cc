@@ -145,8 +145,11 @@ DenyReason EgressPolicy::JudgeCarried(const Cidr& carried, uint16_t port) const 
 std::vector<Cidr> EgressPolicy::InsideRanges(const IpAddress& tenant_ip) {
   const Cidr loopback{IpAddress::V4(0x7f000000), 8};
   const bool in_loopback = loopback.Contains(tenant_ip);
-  return {Whole(tenant_ip), *Cidr::Parse("::1"),
-          Cidr{loopback.address, in_loopback ? 16 : loopback.prefix}};
+  return {Whole(tenant_ip),
+          {loopback.address, in_loopback ? 16 : loopback.prefix},
+          Whole(*IpAddress::Parse("::1")),
+          Whole(*IpAddress::Parse("0.0.0.0")),
+          Whole(*IpAddress::Parse("::"))};
 }
 
 bool EgressPolicy::StaysInside(const IpAddress& address) const {

@@ -81,8 +81,9 @@ class EgressPolicy {
 
   // Destinations that the tenant's own namespace serves or refuses, and that no policy is about.
   bool StaysInside(const IpAddress& address) const;
-  // The same as prefixes: the tenant's address, ::1, and 127.0.0.0/8; of the latter only
-  // 127.0.0.0/16 when the tenant's address is in it, so that the rest can be judged.
+  // The same as prefixes: the tenant's address, ::1, and 127.0.0.0/8 (only 127.0.0.0/16 when the
+  // tenant's address is in it, so that the rest can be judged); 0.0.0.0 and ::, which Linux takes
+  // for the loopback in connect(2) and sendto(2).
   static std::vector<Cidr> InsideRanges(const IpAddress& tenant_ip);
 
   const ProxyConfig& config() const { return config_; }

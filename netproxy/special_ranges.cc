@@ -16,7 +16,7 @@ struct SpecialRow {
   const char* reason;
 };
 constexpr SpecialRow kSpecialRows[] = {
-    {"0.0.0.0/8", SpecialKind::kPrivate, "RFC 1122: this network; Linux takes 0.0.0.0 for itself"},
+    {"0.0.0.0/8", SpecialKind::kPrivate, "RFC 1122: this network"},
     {"10.0.0.0/8", SpecialKind::kPrivate, "RFC 1918: private"},
     {"100.64.0.0/10", SpecialKind::kPrivate, "RFC 6598: between a provider and its customers"},
     {"127.0.0.0/8", SpecialKind::kLoopback, "RFC 1122: the host's own services"},
@@ -32,7 +32,7 @@ constexpr SpecialRow kSpecialRows[] = {
     {"224.0.0.0/4", SpecialKind::kMulticast, "RFC 5771: multicast"},
     {"240.0.0.0/4", SpecialKind::kPrivate, "RFC 1112: reserved"},
     {"255.255.255.255/32", SpecialKind::kMulticast, "RFC 919: broadcast"},
-    {"::/128", SpecialKind::kLoopback, "RFC 4291: unspecified; Linux takes it for itself"},
+    {"::/128", SpecialKind::kLoopback, "RFC 4291: unspecified"},
     {"::1/128", SpecialKind::kLoopback, "RFC 4291: the host's own services"},
     {"64:ff9b:1::/48", SpecialKind::kPrivate,
      "RFC 8215: a translator of the network's own; where it keeps the IPv4 address is its choice"},

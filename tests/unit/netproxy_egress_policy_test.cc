@@ -243,6 +243,9 @@ TEST(EgressPolicy, KnowsWhatStaysInside) {
   EXPECT_TRUE(inside("203.0.113.7", "127.99.0.1"));
   EXPECT_TRUE(inside("203.0.113.7", "::1"));
   EXPECT_FALSE(inside("203.0.113.7", "203.0.113.8"));
+  EXPECT_TRUE(inside("203.0.113.7", "0.0.0.0"));
+  EXPECT_TRUE(inside("203.0.113.7", "::"));
+  EXPECT_FALSE(inside("203.0.113.7", "0.0.0.1"));
   EXPECT_TRUE(inside("127.77.0.2", "127.0.0.1"));
   EXPECT_TRUE(inside("127.77.0.2", "127.0.0.53"));
   EXPECT_TRUE(inside("127.77.0.2", "127.77.0.2"));
