@@ -47,6 +47,11 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+def in_netns(path, argv):
+    """Not `ip netns exec`: that changes mounts, too, and the cgroups below /sys are gone."""
+    return ["nsenter", f"--net={path}", *argv] if path else list(argv)
+
+
 class Result:
     def __init__(self, argv, done):
         self.argv, self.status = argv, done.returncode
@@ -64,7 +69,7 @@ class Bailey:
     """One baileyd and the command line that speaks to it."""
 
     def __init__(self, netns=None, network="", parallel_home=None):
-        self.netns = netns  # name of an `ip netns`, or None for the host's own
+        self.netns = netns  # path of a network namespace, or None for the host's own
         self.daemon = None
         self.block, self._lock = self._take_block()
         self.home = pathlib.Path(parallel_home or tempfile.gettempdir()) / f"bailey-e2e-{self.block}"
@@ -101,7 +106,7 @@ class Bailey:
 
     # ---- the daemon
     def _in_netns(self, argv):
-        return ["ip", "netns", "exec", self.netns, *argv] if self.netns else list(argv)
+        return in_netns(self.netns, argv)
 
     def start_daemon(self):
         self._start_daemon()
@@ -304,9 +309,7 @@ def metric(page, name, **labels):
 def fetch(where, path="/", netns=None, **options):
     """What curl gets, or "" when it gets nothing."""
     argv = ["curl", "-s", "--noproxy", "*", "--max-time", "10", f"http://{where}{path}"]
-    if netns:
-        argv = ["ip", "netns", "exec", netns, *argv]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, **options).stdout
+    return subprocess.run(in_netns(netns, argv), capture_output=True, text=True, check=False, **options).stdout
 
 
 class BaileyTest(unittest.TestCase):

@@ -1,0 +1,200 @@
+"""A small internet for one test: the host that Bailey runs on, and a machine outside.
+
+    outside ─────────── veth ─────────── host
+    203.0.113.100, 198.51.100.9          203.0.113.1 on `uplink`; tenants' addresses come and go
+
+Both are network namespaces without a name, held by a process that dies with the test, so nothing
+is left even when the test is killed.
+"""
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import socket
+import struct
+import subprocess
+import threading
+
+from harness import die_with_parent, wait_until
+
+CLONE_NEWNET = 0x40000000
+HOST, OUTSIDE, FAR = "203.0.113.1", "203.0.113.100", "198.51.100.9"
+INTERFACE = "uplink"
+
+
+class Namespace:
+    def __init__(self):
+        self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"],
+                                        preexec_fn=die_with_parent)
+        self.path = f"/proc/{self._holder.pid}/ns/net"
+        ours = os.stat("/proc/self/ns/net").st_ino
+        wait_until(lambda: os.stat(self.path).st_ino != ours, "a network namespace of its own")
+        self.pid = self._holder.pid
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *argv):
+        done = subprocess.run(["nsenter", f"--net={self.path}", *argv], capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{argv}: {done.stderr}")
+        return done.stdout
+
+    def call(self, action):
+        """action() by a thread that is in this namespace: its sockets stay there."""
+        result = []
+
+        def body():
+            with open(self.path, "rb") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            result.append(action())
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        return result[0]
+
+    def addresses(self):
+        links = json.loads(self.run("ip", "-j", "addr", "show"))
+        return [a["local"] for link in links for a in link["addr_info"]]
+
+    def listeners(self, address):
+        """Ports that are listened on at exactly this address."""
+        lines = [line.split()[3] for line in self.run("ss", "-Hltn").splitlines()]
+        return sorted(int(place.rsplit(":", 1)[1]) for place in lines
+                      if place.rsplit(":", 1)[0] == address)
+
+    def get(self, address, port, timeout=10):
+        """What a TCP server says first, or the errno's name; and our own port."""
+        def dial():
+            with socket.socket() as client:
+                client.settimeout(timeout)
+                try:
+                    client.connect((address, port))
+                    return client.recv(1000).decode(), client.getsockname()[1]
+                except TimeoutError:
+                    return "timeout", None
+                except OSError as failed:
+                    return errno.errorcode[failed.errno], None
+        return self.call(dial)
+
+    def close(self):
+        self._holder.kill()
+        self._holder.wait()
+
+
+class Lab:
+    def __init__(self):
+        self.host, self.outside = Namespace(), Namespace()
+        self.host.run("ip", "link", "add", INTERFACE, "type", "veth",
+                      "peer", "name", "eth0", "netns", str(self.outside.pid))
+        self.host.run("ip", "addr", "add", f"{HOST}/24", "dev", INTERFACE)
+        self.host.run("ip", "link", "set", INTERFACE, "up")
+        self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
+        for address in (f"{OUTSIDE}/24", f"{FAR}/32"):
+            self.outside.run("ip", "addr", "add", address, "dev", "eth0")
+        self.outside.run("ip", "link", "set", "eth0", "up")
+
+    def close(self):
+        self.host.close()
+        self.outside.close()
+
+
+class Server:
+    """Says one line to whoever connects, and remembers who that was."""
+
+    def __init__(self, namespace, address, port, says="hello\n"):
+        self.says, self.peers = says, []
+
+        def listen():
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address, port))
+            listener.listen(64)
+            return listener
+        self._listener = namespace.call(listen)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, peer = self._listener.accept()
+                self.peers.append(peer[0])
+                with client, contextlib.suppress(OSError):
+                    self._speak(client)
+
+    def _speak(self, client):
+        client.sendall(self.says.encode())
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+class Echo(Server):
+    """Gives everything back once the client has said all it had to say."""
+
+    def _speak(self, client):
+        data = bytearray()
+        while chunk := client.recv(1 << 16):
+            data += chunk
+        client.sendall(data)
+
+
+class NameServer:
+    """A resolver that knows a few names, over UDP and TCP; truncates what begins with "long"."""
+
+    def __init__(self, namespace, address, names):
+        self.names, self.peers, self.questions = names, [], []
+
+        def bind():
+            udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+            for each in (udp, tcp):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                each.bind((address, 53))
+            tcp.listen(8)
+            return udp, tcp
+        self._udp, self._tcp = namespace.call(bind)
+        for body in (self._serve_udp, self._serve_tcp):
+            threading.Thread(target=body, daemon=True).start()
+
+    def _serve_udp(self):
+        with contextlib.suppress(OSError):
+            while True:
+                query, peer = self._udp.recvfrom(4096)
+                self.peers.append(peer[0])
+                self._udp.sendto(self._answer(query, "udp"), peer)
+
+    def _serve_tcp(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, peer = self._tcp.accept()
+                self.peers.append(peer[0])
+                with client, contextlib.suppress(OSError, struct.error):
+                    size, = struct.unpack("!H", client.recv(2, socket.MSG_WAITALL))
+                    answer = self._answer(client.recv(size, socket.MSG_WAITALL), "tcp")
+                    client.sendall(struct.pack("!H", len(answer)) + answer)
+
+    def _answer(self, query, protocol):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode())
+            at += 1 + query[at]
+        name, question = ".".join(labels), query[12:at + 5]
+        kind, = struct.unpack("!H", query[at + 1:at + 3])
+        self.questions.append((protocol, name))
+        if protocol == "udp" and name.startswith("long"):
+            return query[:2] + b"\x83\x80\0\1\0\0\0\0\0\0" + question
+        address = self.names.get(name)
+        if address is None:
+            return query[:2] + b"\x81\x83\0\1\0\0\0\0\0\0" + question
+        if kind != 1:
+            return query[:2] + b"\x81\x80\0\1\0\0\0\0\0\0" + question
+        record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address)
+        return query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + question + record
+
+    def close(self):
+        for each in (self._udp, self._tcp):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
