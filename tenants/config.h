@@ -37,6 +37,9 @@ struct Paths {
   std::string Plans() const;  // plans.d beside the configuration
   std::string TenantState(const std::string& name) const { return state + "/tenants/" + name; }
   std::string TenantRuntime(const std::string& name) const { return runtime + "/tenants/" + name; }
+  std::string ControlSocket(const std::string& name) const {
+    return TenantRuntime(name) + "/control.sock";
+  }
   std::string ConsoleLog(const std::string& name) const {
     return TenantState(name) + "/console.log";
   }

@@ -35,7 +35,7 @@
 // |                    |                                         | cancel, close it               |
 // | templates.remove   | {"name":T}                              | kind Template, as it was       |
 // | events.list        | {"tenant":N,"limit":K}, both optional   | kind Event, the newest last    |
-// | doctor             |                                         | attached "stream": one answer  |
+// | doctor             |                                         | kind Check                     |
 // | metrics            |                                         | attached "text": the page      |
 //
 // The child is `bailey-api --core-fd N --api-fd N [--metrics-fd N]`: its end of the socket pair,
@@ -43,7 +43,7 @@
 // stderr for its log, drops everything by itself before it accepts, and ends when the core does
 // (end of file on core-fd). The core starts another when it dies.
 //
-// "doctor" passes on the standard output of `bailey doctor --here -o json`, run by the core.
+// "doctor" is answered with what `bailey doctor -o json` says, run by the core.
 //
 // An Event: {"id","time","tenant","kind","text"}; time is RFC 3339 in UTC.
 #pragma once

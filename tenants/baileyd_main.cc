@@ -1,0 +1,116 @@
+// baileyd: the control plane of one host. Runs in the foreground; logs to stderr. Ends at SIGTERM
+// and SIGINT, and leaves its tenants alone: the next one finds them again.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "base/log.h"
+#include "tenants/api_child.h"
+#include "tenants/core.h"
+#include "tenants/instance.h"
+#include "tenants/templates/template_store.h"
+
+namespace bailey::tenants {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: baileyd\n"
+    "Serves the tenants of this host in the foreground. Reads /etc/bailey/bailey.toml;\n"
+    "BAILEY_CONFIG, BAILEY_STATE_DIR and BAILEY_RUNTIME_DIR move its places.\n";
+
+// Blocked here, and unblocked again in children by SpawnChild.
+Result<UniqueFd> TakeSignals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return Errno("sigprocmask");
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return Errno("signalfd");
+  return fd;
+}
+
+// A running tenant costs us two descriptors.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<Host> ReadHost() {
+  auto paths = Paths::FromEnvironment();
+  if (!paths) return paths.error();
+  auto config = LoadDaemonConfig(*paths);
+  if (!config) return config.error();
+  return Host{std::move(*paths), std::move(*config)};
+}
+
+Status Serve() {
+  const auto host = ReadHost();
+  if (!host) return host.error();
+  const auto signals = TakeSignals();
+  if (!signals) return signals.error();
+  RaiseFileLimit();
+  auto cgroups = supervisor::CgroupHost::Detect();
+  if (!cgroups) return cgroups.error();
+  const auto instance = TakeInstance(host->paths, host->config);
+  if (!instance) return instance.error();
+  BAILEY_TRY(RemoveTemplateLeftovers(host->paths.state));
+  auto store = Store::Open(host->paths.Database());
+  if (!store) return store.error();
+  auto loop = EventLoop::Create();
+  if (!loop) return loop.error();
+  auto background = Background::Create(*loop);
+  if (!background) return background.error();
+
+  Sampler sampler(std::move(*cgroups));
+  Fleet fleet(*loop, *store, *host, **background);
+  Core core(*loop, *store, *host, **background, fleet, sampler);
+  ApiChild api(*loop, instance->api.get(), instance->metrics ? instance->metrics.get() : -1,
+               [&core](CoreRequest request, pid_t api_pid, ApiChild::Reply reply) {
+                 core.Handle(std::move(request), api_pid, std::move(reply));
+               });
+  Status served;
+  BAILEY_TRY(loop->Watch(signals->get(), EPOLLIN, [&](uint32_t) { loop->Stop(); }));
+  BAILEY_TRY(fleet.Load([&] {
+    served = api.Start();
+    if (!served) return loop->Stop();
+    LogInfo("serving at " + host->paths.ApiSocket());
+  }));
+  loop->Run();
+  LogInfo("ends; the tenants go on");
+  return served;
+}
+
+int Main(int argc, char** argv) {
+  SetLogName("baileyd");
+  if (argc > 1) {
+    const bool help = std::string_view(argv[1]) == "--help";
+    std::fputs(kUsage, help ? stdout : stderr);
+    return help ? 0 : 2;
+  }
+  const Status served = Serve();
+  if (served) return 0;
+  LogError(served.error().Message());
+  if (!served.error().hint.empty()) LogError(served.error().hint);
+  return 1;
+}
+
+}  // namespace
+}  // namespace bailey::tenants
+
+int main(int argc, char** argv) {
+  try {
+    return bailey::tenants::Main(argc, argv);
+  } catch (const std::exception& failure) {
+    bailey::LogError(failure.what());
+    return 1;
+  }
+}
