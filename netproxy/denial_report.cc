@@ -1,7 +1,5 @@
 #include "netproxy/denial_report.h"
 
-#include <bpf/libbpf.h>
-
 #include <atomic>
 #include <chrono>
 
@@ -12,8 +10,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kWhileRefusing{200};
 
-int Ignore(void*, void*, size_t) { return 0; }
-
 NetCounter CounterOf(size_t slot) {
   return slot == BAILEY_DENY_BIND ? NetCounter::kDeniedBind
                                   : DenialCounter(static_cast<DenyReason>(slot));
@@ -21,19 +17,13 @@ NetCounter CounterOf(size_t slot) {
 
 }  // namespace
 
-DenialReport::~DenialReport() {
-  if (notices_ >= 0) loop_.Unwatch(notices_);
-  ring_buffer__free(ring_);
-}
+DenialReport::~DenialReport() { loop_.Unwatch(notices_.fd()); }
 
-Status DenialReport::Start(int notices) {
-  ring_ = ring_buffer__new(notices, Ignore, nullptr, nullptr);
-  if (ring_ == nullptr) return Errno("map the denial notices");
-  BAILEY_TRY(loop_.Watch(notices, EPOLLIN, [this](uint32_t) {
-    ring_buffer__consume(ring_);
+Status DenialReport::Start() {
+  BAILEY_TRY(loop_.Watch(notices_.fd(), EPOLLIN, [this](uint32_t) {
+    notices_.Drain([](auto) {});  // what counts is that there was one
     if (!scheduled_) Report();
   }));
-  notices_ = notices;
   Report();  // what an earlier proxy has not told
   return {};
 }

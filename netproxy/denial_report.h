@@ -5,23 +5,22 @@
 #include "base/counters.h"
 #include "base/event_loop.h"
 #include "base/result.h"
+#include "netproxy/bpf_ring.h"
 #include "netproxy/bpf_types.h"
-
-struct ring_buffer;
 
 namespace bailey::netproxy {
 
 class DenialReport {
  public:
   // All outlive this. `denials` is the page that the programs count in.
-  DenialReport(EventLoop& loop, CounterPage<NetCounter>& counters, bailey_denials& denials)
-      : loop_(loop), counters_(counters), denials_(denials) {}
+  DenialReport(EventLoop& loop, CounterPage<NetCounter>& counters, bailey_denials& denials,
+               BpfRing& notices)
+      : loop_(loop), counters_(counters), denials_(denials), notices_(notices) {}
   ~DenialReport();
   DenialReport(const DenialReport&) = delete;
   DenialReport& operator=(const DenialReport&) = delete;
 
-  // `notices`: the descriptor of the ring buffer map.
-  Status Start(int notices);
+  Status Start();
 
  private:
   void Report();
@@ -30,8 +29,7 @@ class DenialReport {
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
   bailey_denials& denials_;
-  ring_buffer* ring_ = nullptr;
-  int notices_ = -1;
+  BpfRing& notices_;
   bool scheduled_ = false;
 };
 

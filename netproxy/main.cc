@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
@@ -98,12 +99,17 @@ Status MakeOrAdopt(const IpAddress& ip, int netns, int cgroup, KeptFds& kept) {
   return kept.Require(InsideFdNames(ip));
 }
 
-// As many descriptors as the host lets us have: two for each connection.
-void RaiseFileLimit() {
+// For the loop, listeners, the stock of sockets, pipes and DNS; a relay has two.
+constexpr size_t kOtherDescriptors = 1024, kDescriptorsOfRelay = 2;
+
+// Takes as many descriptors as the host lets us have. Returns how many relays that makes.
+Result<size_t> RaiseFileLimit() {
   rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return Errno("RLIMIT_NOFILE");
   files.rlim_cur = files.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &files);
+  if (::setrlimit(RLIMIT_NOFILE, &files) != 0) return Errno("RLIMIT_NOFILE");
+  return (std::max<size_t>(files.rlim_cur, 2 * kOtherDescriptors) - kOtherDescriptors) /
+         kDescriptorsOfRelay;
 }
 
 Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
@@ -125,15 +131,22 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
   if (first) BAILEY_TRY(link.Keep(arguments.adopted));
   auto denials = MapDenials(arguments.adopted);
   if (!denials) return denials.error();
+  auto denial_notices = BpfRing::Open(arguments.adopted.Get(kDenialNoticesMap));
+  if (!denial_notices) return denial_notices.error();
+  auto listen_events = BpfRing::Open(arguments.adopted.Get(kListenEventsMap));
+  if (!listen_events) return listen_events.error();
   auto host_addresses = HostAddresses::Open();
   if (!host_addresses) return host_addresses.error();
   UniqueFd host_diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   if (!host_diag) return Errno("sock_diag");
+  const auto most_relays = RaiseFileLimit();
+  if (!most_relays) return most_relays.error();
   auto loop = EventLoop::Create();
   if (!loop) return loop.error();
-  return ProxyParts{
-      std::move(*loop), std::move(*counters),       std::move(arguments.adopted), *denials,
-      std::move(link),  std::move(*host_addresses), std::move(host_diag)};
+  return ProxyParts{std::move(*loop), std::move(*counters),       std::move(arguments.adopted),
+                    *denials,         std::move(*denial_notices), std::move(*listen_events),
+                    std::move(link),  std::move(*host_addresses), std::move(host_diag),
+                    *most_relays};
 }
 
 Status RunProxy(int count, char** values) {
@@ -143,7 +156,6 @@ Status RunProxy(int count, char** values) {
   if (!config) return config.error();
   SetLogName("netproxy[" + config->tenant + "]");
   ::signal(SIGPIPE, SIG_IGN);
-  RaiseFileLimit();
   const auto uid = static_cast<uint32_t>(arguments->numbers.find("--uid")->second);
   auto parts = Prepare(std::move(*arguments), *config);
   if (!parts) return parts.error();

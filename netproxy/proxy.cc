@@ -23,7 +23,7 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
     : config_(std::move(config)),
       parts_(std::move(parts)),
       gatekeeper_(config_, *parts_.counters.get(), SocketDiag(parts_.host_diag.get())),
-      relays_(parts_.loop, *parts_.counters.get()),
+      relays_(parts_.loop, *parts_.counters.get(), parts_.most_relays),
       dns_(parts_.loop, DnsOptions(config_),
            [this](DnsEvent event) {
              if (event == DnsEvent::kQuery) parts_.counters->Add(NetCounter::kDnsQueries);
@@ -36,11 +36,13 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
                  }),
       inbound_(parts_.loop, relays_, config_.ip,
                [this](size_t count) { parts_.link.AskForSockets(count); }),
-      publisher_(
-          parts_.loop, *parts_.counters.get(), inbound_, SocketDiag(parts_.kept.Get(kDiag)),
-          {config_.ip, config_.publish, [this](uint16_t port) { parts_.link.AskForListener(port); },
-           [this](uint16_t port) { parts_.link.GiveUpListener(port); }}),
-      denial_report_(parts_.loop, *parts_.counters.get(), *parts_.denials) {}
+      publisher_(parts_.loop, *parts_.counters.get(), inbound_,
+                 {config_.ip, SocketDiag(parts_.kept.Get(kDiag)), parts_.listen_events.get(),
+                  parts_.denials, config_.publish,
+                  [this](uint16_t port) { parts_.link.AskForListener(port); },
+                  [this](uint16_t port) { parts_.link.GiveUpListener(port); }}),
+      denial_report_(parts_.loop, *parts_.counters.get(), *parts_.denials, *parts_.denial_notices) {
+}
 
 Status Proxy::Start() {
   relays_.SetLimit(config_.connections);
@@ -49,12 +51,10 @@ Status Proxy::Start() {
     if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
   }));
   BAILEY_TRY(ServeSupervisor());
-  BAILEY_TRY(denial_report_.Start(parts_.kept.Get(kDenialNoticesMap)));
+  BAILEY_TRY(denial_report_.Start());
   BAILEY_TRY(ServeInside());
   inbound_.Restock();
-  auto adopted = parts_.kept.TakeListeners();
-  BAILEY_TRY(
-      publisher_.Start(parts_.kept.Get(kListenEventsMap), *parts_.denials, std::move(adopted)));
+  BAILEY_TRY(publisher_.Start(parts_.kept.TakeListeners()));
   parts_.link.Ready();
   return {};
 }

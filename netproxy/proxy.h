@@ -28,9 +28,11 @@ struct ProxyParts {
   CounterMapping<NetCounter> counters;
   KeptFds kept;
   bailey_denials* denials;
+  std::unique_ptr<BpfRing> denial_notices, listen_events;
   SupervisorLink link;
   HostAddresses host_addresses;
   UniqueFd host_diag;  // sock_diag of the host's network namespace
+  size_t most_relays;  // that there are descriptors for
 };
 
 class Proxy {

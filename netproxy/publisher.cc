@@ -1,6 +1,5 @@
 #include "netproxy/publisher.h"
 
-#include <bpf/libbpf.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -26,24 +25,15 @@ bool IsListening(int socket) {
 }  // namespace
 
 Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Inbound& inbound,
-                     SocketDiag inside, PublisherOptions options)
-    : loop_(loop),
-      counters_(counters),
-      inbound_(inbound),
-      inside_(inside),
-      options_(std::move(options)) {}
+                     PublisherOptions options)
+    : loop_(loop), counters_(counters), inbound_(inbound), options_(std::move(options)) {}
 
 Publisher::~Publisher() {
-  if (events_ >= 0) loop_.Unwatch(events_);
+  loop_.Unwatch(options_.events->fd());
   for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
-  ring_buffer__free(ring_);
 }
 
-Status Publisher::Start(int events, bailey_denials& shared,
-                        std::vector<std::pair<uint16_t, UniqueFd>> adopted) {
-  shared_ = &shared;
-  ring_ = ring_buffer__new(events, OnEvent, this, nullptr);
-  if (ring_ == nullptr) return Errno("map the listen events");
+Status Publisher::Start(std::vector<std::pair<uint16_t, UniqueFd>> adopted) {
   for (auto& [port, listener] : adopted) {
     if (!IsListening(listener.get())) {  // withdrawn just before that proxy died
       options_.give_up_listener(port);
@@ -54,32 +44,29 @@ Status Publisher::Start(int events, bailey_denials& shared,
   }
   // First all that is there, then the events: one that closes what was seen comes later.
   BAILEY_TRY(LookAtAll());
-  BAILEY_TRY(loop_.Watch(events, EPOLLIN, [this](uint32_t) { OnEvents(); }));
-  events_ = events;
+  BAILEY_TRY(loop_.Watch(options_.events->fd(), EPOLLIN, [this](uint32_t) { OnEvents(); }));
   OnEvents();
   return {};
 }
 
-int Publisher::OnEvent(void* self, void* data, size_t size) {
-  bailey_listen_event event{};
-  if (size < sizeof event) return 0;
-  std::memcpy(&event, data, sizeof event);
-  auto* publisher = static_cast<Publisher*>(self);
-  if (event.closed != 0)
-    publisher->OnClosed(event.cookie, event.port);
-  else
-    publisher->OnOpened(event.cookie, event.port);
-  return 0;
-}
-
 void Publisher::OnEvents() {
-  ring_buffer__consume(ring_);
-  if (std::atomic_ref(shared_->lost_listen_events).exchange(0) == 0) return;
+  options_.events->Drain([this](std::span<const std::byte> record) { OnEvent(record); });
+  if (std::atomic_ref(options_.shared->lost_listen_events).exchange(0) == 0) return;
   if (const Status looked = LookAtAll(); !looked) LogWarning(looked.error().Message());
 }
 
+void Publisher::OnEvent(std::span<const std::byte> record) {
+  bailey_listen_event event{};
+  if (record.size() < sizeof event) return;
+  std::memcpy(&event, record.data(), sizeof event);
+  if (event.closed != 0)
+    OnClosed(event.cookie, event.port);
+  else
+    OnOpened(event.cookie, event.port);
+}
+
 void Publisher::OnOpened(uint64_t cookie, uint16_t port) {
-  const auto sockets = inside_.Listeners(port);
+  const auto sockets = options_.inside.Listeners(port);
   if (!sockets) return LogWarning(sockets.error().Message());
   // Only this one: another that is about to close may still be on the list, and its event past.
   for (const ListeningSocket& socket : *sockets)
@@ -96,7 +83,7 @@ void Publisher::OnClosed(uint64_t cookie, uint16_t port) {
 }
 
 Status Publisher::LookAtAll() {
-  const auto sockets = inside_.Listeners();
+  const auto sockets = options_.inside.Listeners();
   if (!sockets) return sockets.error();
   std::set<uint16_t> touched;
   for (const auto& [port, cookies] : listening_) touched.insert(port);

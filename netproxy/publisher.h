@@ -11,21 +11,24 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/counters.h"
 #include "base/event_loop.h"
+#include "netproxy/bpf_ring.h"
 #include "netproxy/bpf_types.h"
 #include "netproxy/inbound.h"
 #include "netproxy/socket_diag.h"
-
-struct ring_buffer;
 
 namespace bailey::netproxy {
 
 struct PublisherOptions {
   IpAddress tenant_ip;
+  SocketDiag inside;                               // looks at the tenant's namespace
+  BpfRing* events;                                 // of the `listening` program
+  bailey_denials* shared;                          // where it says that it lost some
   std::optional<std::vector<uint16_t>> ports;      // nullopt: all
   std::function<void(uint16_t)> ask_for_listener;  // the answer comes through OnListener
   std::function<void(uint16_t)> give_up_listener;  // drop what the supervisor keeps of it
@@ -33,17 +36,15 @@ struct PublisherOptions {
 
 class Publisher {
  public:
-  // `inside` looks at the tenant's namespace. All references outlive this.
-  Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Inbound& inbound, SocketDiag inside,
+  // All references outlive this.
+  Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Inbound& inbound,
             PublisherOptions options);
   ~Publisher();
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
-  // `events`: the ring buffer map; `shared`: where the program says that it lost some; `adopted`:
-  // what an earlier proxy had published.
-  Status Start(int events, bailey_denials& shared,
-               std::vector<std::pair<uint16_t, UniqueFd>> adopted);
+  // `adopted`: what an earlier proxy had published.
+  Status Start(std::vector<std::pair<uint16_t, UniqueFd>> adopted);
   void OnListener(uint16_t port, int error, UniqueFd listener);
   void SetPorts(std::optional<std::vector<uint16_t>> ports);
 
@@ -54,8 +55,8 @@ class Publisher {
     EventLoop::TimerId retry = 0;
   };
 
-  static int OnEvent(void* self, void* data, size_t size);
   void OnEvents();
+  void OnEvent(std::span<const std::byte> record);
   void OnOpened(uint64_t cookie, uint16_t port);
   void OnClosed(uint64_t cookie, uint16_t port);
   Status LookAtAll();
@@ -70,11 +71,7 @@ class Publisher {
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
   Inbound& inbound_;
-  SocketDiag inside_;
   PublisherOptions options_;
-  ring_buffer* ring_ = nullptr;
-  int events_ = -1;
-  bailey_denials* shared_ = nullptr;
   std::map<uint16_t, std::set<uint64_t>> listening_;  // cookies of sockets that serve the IP
   std::map<uint16_t, Port> ports_;
 };

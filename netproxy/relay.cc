@@ -43,9 +43,9 @@ Relay::~Relay() {
 
 Relay::State Relay::OnEvents(size_t side, uint32_t events) {
   Side& at = sides_[side];
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) at.readable = true;
+  if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) at.readable = true;
   if ((events & (EPOLLOUT | EPOLLERR)) != 0) at.writable = true;
-  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) at.hung_up = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) != 0) at.short_reads_lie = true;
   if ((events & EPOLLOUT) != 0 && (events & (EPOLLERR | EPOLLHUP)) == 0) at.connected = true;
   State state = PumpBoth();
   if ((events & EPOLLERR) == 0) return state;
@@ -156,7 +156,7 @@ Relay::Step Relay::Copy(size_t from) {
     flow.short_splices = 0;
   }
   // A short read has drained the socket: the next edge tells of more.
-  if (bytes < RelayResources::kBufferBytes && !source.hung_up) source.readable = false;
+  if (bytes < RelayResources::kBufferBytes && !source.short_reads_lie) source.readable = false;
   ssize_t sent = ::send(sides_[to].fd.get(), buffer, bytes, MSG_NOSIGNAL);
   if (sent < 0) {
     if (Blocked(to) == Step::kClosed) return Step::kClosed;

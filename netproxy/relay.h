@@ -52,7 +52,9 @@ class Relay {
   struct Side {
     UniqueFd fd;
     bool readable = false, writable = false;
-    bool hung_up = false;    // a short read does not mean that there is nothing more to come
+    // Hung up, or with urgent data, at whose mark reads stop: a short read does not mean that the
+    // socket is empty.
+    bool short_reads_lie = false;
     bool connected = false;  // has been writable once
   };
   struct Flow {

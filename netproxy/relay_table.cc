@@ -1,29 +1,14 @@
 #include "netproxy/relay_table.h"
 
 #include <sys/epoll.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace bailey::netproxy {
-namespace {
 
-// For the loop, the listeners, the stock of sockets, pipes, DNS.
-constexpr size_t kOtherDescriptors = 1024;
-constexpr size_t kDescriptorsEach = 2;
-
-size_t MostRelays() {
-  rlimit files{};
-  ::getrlimit(RLIMIT_NOFILE, &files);
-  const size_t all = std::max<size_t>(files.rlim_cur, kOtherDescriptors + 2);
-  return (all - kOtherDescriptors) / kDescriptorsEach;
-}
-
-}  // namespace
-
-RelayTable::RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters)
-    : loop_(loop), limit_(MostRelays()) {
+RelayTable::RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters, size_t most)
+    : loop_(loop), most_(most), limit_(most) {
   resources_.counters = &counters;
   counters.Set(NetCounter::kOpenConnections, 0);  // an earlier proxy's went with it
 }
@@ -33,7 +18,7 @@ RelayTable::~RelayTable() {
 }
 
 void RelayTable::SetLimit(uint64_t connections) {
-  limit_ = connections == 0 ? MostRelays() : std::min<uint64_t>(connections, MostRelays());
+  limit_ = connections == 0 ? most_ : std::min<uint64_t>(connections, most_);
 }
 
 bool RelayTable::Admit() {
@@ -46,7 +31,7 @@ void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
   auto owned =
       std::make_unique<Relay>(direction, std::move(inside), std::move(outside), resources_);
   Relay* const relay = owned.get();
-  constexpr uint32_t kEdges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  constexpr uint32_t kEdges = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   for (const size_t side : {Relay::kInside, Relay::kOutside}) {
     const Status watched = loop_.Watch(
         relay->fd(side), kEdges, [this, relay, side](uint32_t e) { OnEvents(relay, side, e); });

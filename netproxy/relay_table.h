@@ -14,12 +14,13 @@ namespace bailey::netproxy {
 
 class RelayTable {
  public:
-  RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters);
+  // `most`: as many as there are descriptors for.
+  RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters, size_t most);
   ~RelayTable();
   RelayTable(const RelayTable&) = delete;
   RelayTable& operator=(const RelayTable&) = delete;
 
-  // 0: as many as there are descriptors for, which is the upper bound in any case.
+  // 0: `most`, which is the upper bound in any case.
   void SetLimit(uint64_t connections);
   // False, and counted as denied, when the limit is reached.
   bool Admit();
@@ -35,6 +36,7 @@ class RelayTable {
 
   EventLoop& loop_;
   RelayResources resources_;
+  const size_t most_;
   size_t limit_;
   std::unordered_map<Relay*, std::unique_ptr<Relay>> relays_;
   std::vector<Relay*> waiting_;  // have more to do than one turn allows

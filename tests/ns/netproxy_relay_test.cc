@@ -1,0 +1,284 @@
+// TCP through a running proxy, both ways.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <thread>
+
+#include "netproxy/relay.h"
+#include "tests/ns/netproxy_world.h"
+
+namespace bailey::netproxy {
+namespace {
+
+// A connection through the proxy: the tenant's end and the other one.
+struct Through {
+  UniqueFd tenant, other;
+};
+
+Through Out(World& world, uint16_t port = 8000) {
+  const UniqueFd server = world.Outside();
+  Listen(server, At(kWorldIp, port));
+  Through through{world.Tenant(), {}};
+  EXPECT_EQ(ConnectTo(through.tenant, At(kWorldIp, port)), 0);
+  through.other = Accept(server);
+  return through;
+}
+
+Through In(World& world, uint16_t port = 8000) {
+  const UniqueFd server = world.Tenant();
+  Listen(server, At("0.0.0.0", port));
+  EXPECT_TRUE(World::Await([&] { return world.IsPublished(port); }));
+  Through through{{}, world.Outside()};
+  EXPECT_EQ(ConnectTo(through.other, At(kTenantIp, port)), 0);
+  through.tenant = Accept(server);
+  return through;
+}
+
+std::string Pattern(size_t bytes, uint32_t seed) {
+  std::string text(bytes, '\0');
+  for (char& c : text) {
+    seed = seed * 1664525 + 1013904223;
+    c = static_cast<char>(seed >> 24);
+  }
+  return text;
+}
+
+void ResetNow(UniqueFd& socket) {
+  const linger at_once{1, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  socket.Reset();
+}
+
+TEST(Outbound, ComesFromTheTenantsIpAndSeesTheRealPeer) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    const UniqueFd client = world.Tenant();
+    ASSERT_EQ(ConnectTo(client, At(kWorldIp, 8000)), 0);
+    Endpoint from;
+    const UniqueFd accepted = Accept(server, &from);
+    EXPECT_EQ(from.address.ToString(), kTenantIp);
+    EXPECT_EQ(RemoteEnd(client), At(kWorldIp, 8000));
+    EXPECT_EQ(LocalEnd(client).address.ToString(), kTenantIp);
+    Send(client, "ping");
+    EXPECT_EQ(Receive(accepted, 4), "ping");
+    Send(accepted, "pong");
+    EXPECT_EQ(Receive(client, 4), "pong");
+    EXPECT_EQ(world.Count(NetCounter::kConnectionsOut), 1u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kBytesOut) == 4; }));
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kBytesIn) == 4; }));
+    EXPECT_EQ(world.Count(NetCounter::kSourceViolations), 0u);
+  });
+}
+
+TEST(Outbound, AWildcardListenerOfTheTenantsDoesNotCatchIt) {
+  InWorld([] {
+    World world;
+    const UniqueFd own = world.Tenant();
+    Listen(own, At("0.0.0.0", 8000));
+    Through through = Out(world, 8000);
+    Send(through.tenant, "x");
+    EXPECT_EQ(Receive(through.other, 1), "x");
+  });
+}
+
+TEST(Outbound, ARefusedDestinationResetsTheConnection) {
+  InWorld([] {
+    World world;
+    const UniqueFd client = world.Tenant();
+    const int connected = ConnectTo(client, At(kWorldIp, 9));
+    if (connected == 0)
+      EXPECT_EQ(ReceiveErrno(client), ECONNRESET);
+    else
+      EXPECT_EQ(connected, ECONNREFUSED);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kRefusedUpstream) == 1; }));
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
+  });
+}
+
+TEST(Inbound, KeepsTheClientsAddressAndPort) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    const UniqueFd client = world.Outside();
+    ASSERT_EQ(BindAt(client, At(kWorldIp, 45678)), 0);
+    ASSERT_EQ(ConnectTo(client, At(kTenantIp, 80)), 0);
+    Endpoint from;
+    const UniqueFd accepted = Accept(server, &from);
+    EXPECT_EQ(from, At(kWorldIp, 45678));
+    EXPECT_EQ(LocalEnd(accepted), At(kTenantIp, 80));
+    Send(client, "GET");
+    EXPECT_EQ(Receive(accepted, 3), "GET");
+    Send(accepted, "200");
+    EXPECT_EQ(Receive(client, 3), "200");
+    EXPECT_EQ(world.Count(NetCounter::kConnectionsIn), 1u);
+  });
+}
+
+TEST(Inbound, AClientPortThatTheTenantListensOnIsReplaced) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Tenant(), other = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    Listen(other, At("0.0.0.0", 45678));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    const UniqueFd client = world.Outside();
+    ASSERT_EQ(BindAt(client, At(kWorldIp, 45678)), 0);
+    ASSERT_EQ(ConnectTo(client, At(kTenantIp, 80)), 0);
+    Endpoint from;
+    const UniqueFd accepted = Accept(server, &from);
+    EXPECT_EQ(from.address.ToString(), kWorldIp);
+    Send(client, "x");
+    EXPECT_EQ(Receive(accepted, 1), "x");
+  });
+}
+
+TEST(Inbound, AUserOfTheHostDoesNotComeFromLoopback) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    const UniqueFd client = world.Host();
+    ASSERT_EQ(BindAt(client, At("127.0.0.1", 0)), 0);
+    ASSERT_EQ(ConnectTo(client, At(kTenantIp, 80)), 0);
+    Endpoint from;
+    const UniqueFd accepted = Accept(server, &from);
+    EXPECT_EQ(from.address.ToString(), kTenantIp);
+  });
+}
+
+class BothWays : public testing::TestWithParam<Direction> {
+ protected:
+  static Through Connect(World& world) {
+    return GetParam() == Direction::kOut ? Out(world) : In(world);
+  }
+};
+
+TEST_P(BothWays, BulkDataArrivesAsItWasSent) {
+  InWorld([] {
+    World world;
+    Through through = Connect(world);
+    const std::string up = Pattern(30 << 20, 1), down = Pattern(20 << 20, 2);
+    std::thread sender([&] {
+      Send(through.tenant, up);
+      ::shutdown(through.tenant.get(), SHUT_WR);
+    });
+    std::thread replier([&] {
+      Send(through.other, down);
+      ::shutdown(through.other.get(), SHUT_WR);
+    });
+    std::string got_down;
+    std::thread receiver([&] { got_down = Receive(through.tenant, down.size() + 1); });
+    EXPECT_TRUE(Receive(through.other, up.size() + 1) == up);
+    sender.join();
+    replier.join();
+    receiver.join();
+    EXPECT_TRUE(got_down == down);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
+    EXPECT_EQ(world.Count(NetCounter::kBytesOut), up.size());
+    EXPECT_EQ(world.Count(NetCounter::kBytesIn), down.size());
+  });
+}
+
+TEST_P(BothWays, ManySmallExchangesInOrder) {
+  InWorld([] {
+    World world;
+    Through through = Connect(world);
+    const int on = 1;
+    ::setsockopt(through.tenant.get(), SOL_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(through.other.get(), SOL_TCP, TCP_NODELAY, &on, sizeof on);
+    for (int i = 0; i < 2000; ++i) {
+      const std::string text = "message " + std::to_string(i);
+      Send(through.tenant, text);
+      ASSERT_EQ(Receive(through.other, text.size()), text);
+      Send(through.other, text);
+      ASSERT_EQ(Receive(through.tenant, text.size()), text);
+    }
+  });
+}
+
+TEST_P(BothWays, HalfCloseLeavesTheOtherHalfOpen) {
+  InWorld([] {
+    World world;
+    Through through = Connect(world);
+    Send(through.tenant, "question");
+    ::shutdown(through.tenant.get(), SHUT_WR);
+    EXPECT_EQ(Receive(through.other, 100), "question");  // and the end of file
+    Send(through.other, "answer");
+    EXPECT_EQ(Receive(through.tenant, 6), "answer");
+    through.other.Reset();
+    EXPECT_EQ(ReceiveErrno(through.tenant), 0);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
+  });
+}
+
+TEST_P(BothWays, AResetIsAResetOnTheOtherSide) {
+  InWorld([] {
+    World world;
+    {
+      Through through = Connect(world);
+      Send(through.tenant, "x");
+      EXPECT_EQ(Receive(through.other, 1), "x");
+      ResetNow(through.tenant);
+      EXPECT_EQ(ReceiveErrno(through.other), ECONNRESET);
+    }
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
+  });
+}
+
+TEST_P(BothWays, AResetFromOutsideIsAResetInside) {
+  InWorld([] {
+    World world;
+    Through through = Connect(world);
+    Send(through.tenant, "x");
+    EXPECT_EQ(Receive(through.other, 1), "x");
+    ResetNow(through.other);
+    EXPECT_EQ(ReceiveErrno(through.tenant), ECONNRESET);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
+  });
+}
+
+TEST_P(BothWays, ASlowReaderStopsTheSender) {
+  InWorld([] {
+    World world;
+    Through through = Connect(world);
+    // Until nothing is taken any more: everything in between is full.
+    const std::string chunk(1 << 20, 'x');
+    const timeval brief{0, 500'000};
+    ::setsockopt(through.tenant.get(), SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof brief);
+    size_t sent = 0;
+    for (;;) {
+      const ssize_t more = ::send(through.tenant.get(), chunk.data(), chunk.size(), MSG_NOSIGNAL);
+      if (more <= 0) break;
+      sent += static_cast<size_t>(more);
+      ASSERT_LT(sent, size_t{64} << 20) << "somebody in between takes everything";
+    }
+    EXPECT_EQ(Receive(through.other, sent).size(), sent);
+    Send(through.tenant, "still there");
+    EXPECT_EQ(Receive(through.other, 11), "still there");
+  });
+}
+
+TEST_P(BothWays, UrgentDataStaysInLine) {
+  InWorld([] {
+    World world;
+    Through through = Connect(world);
+    Send(through.tenant, "ab");
+    ASSERT_EQ(::send(through.tenant.get(), "!", 1, MSG_OOB), 1);
+    Send(through.tenant, "cd");
+    EXPECT_EQ(Receive(through.other, 5), "ab!cd");
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(, BothWays, testing::Values(Direction::kOut, Direction::kIn),
+                         [](const auto& row) {
+                           return row.param == Direction::kOut ? "Out" : "In";
+                         });
+
+}  // namespace
+}  // namespace bailey::netproxy

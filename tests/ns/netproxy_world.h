@@ -1,0 +1,107 @@
+// A small world for the proxy's tests, made of namespaces of the calling process, which must be a
+// child in a network namespace of its own (InChild(CLONE_NEWNET)):
+//
+//   tenant 203.0.113.7 │ bailey-netproxy │ host 203.0.113.1, 203.0.113.7 ─ veth ─ world
+//   198.51.100.9
+//
+// The test itself plays the supervisor, on a thread of its own.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/child_process.h"
+#include "base/counters.h"
+#include "base/message.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "netproxy/config.h"
+
+namespace bailey::netproxy {
+
+inline constexpr uint32_t kUidBase = 5'000'000, kProxyUid = kUidBase + 65535;
+inline constexpr char kTenantIp[] = "203.0.113.7", kHostIp[] = "203.0.113.1",
+                      kPeerIp[] = "203.0.113.8", kWorldIp[] = "198.51.100.9";
+
+Endpoint At(const std::string& address, uint16_t port);
+
+class World {
+ public:
+  struct Options {
+    std::string tenant_ip = kTenantIp;
+    std::function<void(ProxyConfig&)> configure;  // changes the proxy's configuration
+    bool start_proxy = true;
+  };
+  explicit World(Options options);
+  World() : World(Options()) {}
+  ~World();
+
+  // Sockets of the three places; the tenant's are made by a process of its cgroup. All give up
+  // after a while, so that no test hangs.
+  UniqueFd Tenant(int type = SOCK_STREAM, int family = AF_INET) const;
+  UniqueFd Host(int type = SOCK_STREAM, int family = AF_INET) const;
+  UniqueFd Outside(int type = SOCK_STREAM, int family = AF_INET) const;
+
+  // The proxy, as a supervisor has it.
+  void StartProxy();  // with what was kept, if anything was
+  void KillProxy();
+  void SendConfig(const ProxyConfig& config);
+  pid_t proxy_pid() const { return proxy_.pid; }
+  bool ProxyIsAlive() const;
+  ProxyConfig& config() { return config_; }
+  uint64_t Count(NetCounter counter) const { return counters_->Get(counter); }
+  bool IsPublished(uint16_t port);
+
+  // False if `condition` does not come true within some seconds.
+  static bool Await(const std::function<bool()>& condition);
+
+ private:
+  void MakeNetworks();
+  void StartSocketMaker();
+  void ServeProxy();
+  void OnMessage(Message message);
+  void GiveListener(int link, uint16_t port);
+  void GiveInsideSockets(int link, size_t count);
+  UniqueFd In(int netns, int type, int family) const;
+
+  Options options_;
+  ProxyConfig config_;
+  std::string cgroup_path_;
+  UniqueFd cgroup_, host_, tenant_, world_, counters_fd_;
+  CounterMapping<NetCounter> counters_;
+  pid_t socket_maker_ = -1;
+  UniqueFd socket_maker_link_;
+
+  Child proxy_;
+  UniqueFd link_;
+  std::thread supervisor_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ready_ = false, gone_ = false;
+  std::map<std::string, UniqueFd> kept_;
+  std::map<uint16_t, UniqueFd> listeners_;
+};
+
+// Runs `body` with a world, in a child of its own, and takes away what is left of the cgroup.
+void InWorld(const std::function<void()>& body);
+
+// Small steps of the socket API; failures are -1 or an errno, for EXPECTs.
+int ConnectTo(const UniqueFd& socket, const Endpoint& to);  // 0 or errno
+int BindAt(const UniqueFd& socket, const Endpoint& place);
+void Listen(const UniqueFd& socket, const Endpoint& place);
+UniqueFd Accept(const UniqueFd& listener, Endpoint* from = nullptr);
+Endpoint LocalEnd(const UniqueFd& socket);
+Endpoint RemoteEnd(const UniqueFd& socket);
+void Send(const UniqueFd& socket, std::string_view text);
+std::string Receive(const UniqueFd& socket, size_t bytes);  // fewer at the end of file
+int ReceiveErrno(const UniqueFd& socket);  // of a recv that must fail; 0 for the end of file
+
+}  // namespace bailey::netproxy
