@@ -76,6 +76,10 @@ void ServerProcess::Kill() {
   Reap();
 }
 
-std::string DescribeExit(int wait_status) { return ExplainExit(wait_status, 0).ToString(); }
+std::string DescribeExit(int wait_status) {
+  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGSYS)
+    return "was ended by its own seccomp filter";
+  return ExplainExit(wait_status, 0).ToString();
+}
 
 }  // namespace bailey::supervisor

@@ -59,9 +59,12 @@ uint64_t Tenant::TakeOomKills() {
 }
 
 void Tenant::WatchDenials(UniqueFd listener) {
-  const DenialContext context{
-      &setup_.loop, setup_.counters.own_page.get(), &*filter_,
-      allow_,       setup_.config.uid_base,         launched_->init_pidfd.get()};
+  const DenialContext context{.loop = &setup_.loop,
+                              .counters = setup_.counters.own_page.get(),
+                              .filter = &*filter_,
+                              .allow = allow_,
+                              .uid_base = setup_.config.uid_base,
+                              .init_pidfd = launched_->init_pidfd.get()};
   // Its address is known only after it was made, and it cannot be gone before the loop runs.
   auto slot = std::make_shared<DenialListener*>(nullptr);
   auto started = DenialListener::Start(context, std::move(listener), [this, slot] {

@@ -1,0 +1,229 @@
+// A tenant's life through its supervisor: start, serve, stop, restarts, limits, refusals.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/counters.h"
+#include "base/files.h"
+#include "supervisor/tenant_cgroup.h"
+#include "tests/ns/supervisor_process_world.h"
+
+namespace bailey::supervisor {
+namespace {
+
+namespace json = boost::json;
+using testing::IsEmpty;
+
+constexpr int kSupervisorPage = 2;
+size_t Index(SupervisorCounter counter) { return static_cast<size_t>(counter); }
+
+std::string State(const json::object& status) {
+  const json::value* state = status.if_contains("state");
+  return state != nullptr && state->is_string() ? json::value_to<std::string>(*state) : "";
+}
+
+TEST(Life, ServesItsPageThroughTheProxyAndLeavesNothing) {
+  World world;
+  world.config.process.start = {"/bin/httpd", "-f", "-p", "80", "-h", "/www"};
+  const json::object running = world.Start();
+  ASSERT_EQ(State(running), "running") << running;
+  EXPECT_GT(json::value_to<int>(running.at("initPid")), 0);
+  EXPECT_TRUE(
+      Eventually([&] { return world.Fetch().find("a page of the tenant") != std::string::npos; }));
+  EXPECT_EQ(world.Counter(kSupervisorPage, Index(SupervisorCounter::kStarts)), 1U);
+  EXPECT_GT(world.Counter(kSupervisorPage, Index(SupervisorCounter::kStartMicroseconds)), 0U);
+  EXPECT_FALSE(world.Leftovers().empty());  // or the check below says nothing
+  const json::object stopped = world.Stop();
+  EXPECT_EQ(State(stopped), "stopped") << stopped;
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+TEST(Life, TwentyTimesAgainLeavesNothing) {
+  World world;
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(State(world.Start()), "running") << "in round " << i;
+    ASSERT_EQ(State(world.Stop()), "stopped") << "in round " << i;
+    ASSERT_THAT(world.Leftovers(), IsEmpty()) << "in round " << i;
+  }
+}
+
+TEST(Life, WhatIsWrittenInsideStays) {
+  World world;
+  ASSERT_EQ(State(world.Start()), "running");
+  EXPECT_EQ(world.Shell("echo kept > /srv/file").exit, 0);
+  world.Stop();
+  struct stat seen {};
+  ASSERT_EQ(::stat((world.upper() + "/srv/file").c_str(), &seen), 0);
+  EXPECT_EQ(seen.st_uid, 0U);  // canonical on disk
+  ASSERT_EQ(State(world.Start()), "running");
+  EXPECT_EQ(world.Exec({"cat", "/srv/file"}).output, "kept\n");
+}
+
+TEST(Life, ConsoleIsLogged) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", "echo out; echo err >&2; exec sleep 1000"};
+  ASSERT_EQ(State(world.Start()), "running");
+  EXPECT_TRUE(Eventually([&] { return world.Console() == "out\nerr\n"; })) << world.Console();
+}
+
+TEST(Life, StopAsksFirstAndInsistsThen) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c",
+                                "trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"};
+  ASSERT_EQ(State(world.Start()), "running");
+  world.Stop();
+  EXPECT_EQ(world.Console(), "bye\n");
+  // Deaf to TERM: killed when its time is over.
+  world.config.process.start = {"/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"};
+  world.config.process.stop_timeout = std::chrono::milliseconds(300);
+  ASSERT_EQ(State(world.Start()), "running");
+  EXPECT_EQ(State(world.Stop()), "stopped");
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+TEST(Life, EndsWithItsStartCommand) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", "sleep 0.3; exit 0"};
+  ASSERT_EQ(State(world.Start()), "running");
+  const json::object ended = world.Ask({{"op", "wait"}, {"for", "stopped"}});
+  EXPECT_EQ(State(ended), "stopped") << ended;
+  EXPECT_EQ(ended.at("lastExit").at("code"), 0);
+  world.Stop();
+  world.config.process.start = {"/bin/sh", "-c", "sleep 0.3; exit 3"};
+  ASSERT_EQ(State(world.Start()), "running");
+  const json::object failed = world.Ask({{"op", "wait"}, {"for", "stopped"}});
+  EXPECT_EQ(State(failed), "failed") << failed;
+  EXPECT_EQ(failed.at("lastExit").at("code"), 3);
+  // Nothing but the supervisor and its socket: it keeps the reason.
+  EXPECT_EQ(world.Leftovers().size(), 2U) << testing::PrintToString(world.Leftovers());
+}
+
+TEST(Life, GoesOnWhileItsStartCommandsChildrenDo) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", "sleep 2 & exit 0"};
+  ASSERT_EQ(State(world.Start()), "running");
+  EXPECT_TRUE(Eventually([&] { return !world.Status().at("lastExit").is_null(); }));
+  EXPECT_EQ(State(world.Status()), "running");
+  EXPECT_EQ(State(world.Ask({{"op", "wait"}, {"for", "stopped"}})), "stopped");
+}
+
+TEST(Life, RestartsItsStartCommandByPolicy) {
+  World world;
+  world.config.process.restart = RestartPolicy::kOnFailure;
+  world.config.process.start = {"/bin/sh", "-c", ""};
+  world.config.process.start[2] =
+      "echo run >> /srv/runs; n=0; while read l; do n=$((n+1)); done < /srv/runs; "
+      "test $n -ge 3 && exec sleep 1000; exit 1";
+  ASSERT_EQ(State(world.Start()), "running");
+  EXPECT_TRUE(Eventually([&] { return world.Status().at("restarts") == 2; })) << world.Status();
+  EXPECT_EQ(world.Counter(kSupervisorPage, Index(SupervisorCounter::kRestarts)), 2U);
+  EXPECT_EQ(State(world.Status()), "running");
+}
+
+TEST(Life, AMissingStartCommandFailsTheStart) {
+  World world;
+  world.config.process.start = {"/bin/nothing"};
+  const json::object failed = world.Start();
+  EXPECT_EQ(State(failed), "failed") << failed;
+  EXPECT_EQ(failed.at("ok"), false);
+  EXPECT_EQ(failed.at("errno"), ENOENT);
+  EXPECT_EQ(failed.at("stage"), "gate");
+  world.Stop();
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+struct Breakage {
+  const char* name;
+  const char* stage;
+  void (*apply)(TenantConfig& config);
+};
+
+// Each stage is made to fail once: the reason is kept, and everything else is undone.
+class FailingStage : public testing::TestWithParam<Breakage> {};
+
+TEST_P(FailingStage, IsRolledBack) {
+  World world;
+  GetParam().apply(world.config);
+  const json::object failed = world.Start();
+  EXPECT_EQ(State(failed), "failed") << failed;
+  EXPECT_EQ(failed.at("stage"), GetParam().stage) << failed;
+  EXPECT_NE(failed.at("error"), "");
+  EXPECT_EQ(world.Leftovers().size(), 2U) << testing::PrintToString(world.Leftovers());
+  world.Stop();
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+void ShadowPrograms(TenantConfig& config, const std::string& broken) {
+  const std::string dir = config.layers.upper + "/../programs";
+  std::filesystem::create_directory(dir);
+  for (const char* name : {"bailey-fs", "bailey-netproxy", "bailey-init"})
+    std::filesystem::create_symlink(name == broken ? "/bin/false" : config.programs + "/" + name,
+                                    dir + "/" + name);
+  config.programs = dir;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Stages, FailingStage,
+    testing::Values(
+        Breakage{"Address", "groups",
+                 [](TenantConfig& c) { c.ip = *IpAddress::Parse("203.0.113.9"); }},
+        Breakage{"Layer", "root", [](TenantConfig& c) { c.layers.lowers[0].path = "/nowhere"; }},
+        Breakage{"FileServer", "root", [](TenantConfig& c) { ShadowPrograms(c, "bailey-fs"); }},
+        Breakage{"Init", "gate", [](TenantConfig& c) { ShadowPrograms(c, "bailey-init"); }},
+        Breakage{"Proxy", "network", [](TenantConfig& c) { ShadowPrograms(c, "bailey-netproxy"); }},
+        Breakage{"Allow", "groups", [](TenantConfig& c) { c.allow["everything"] = true; }},
+        Breakage{"Pids", "walls", [](TenantConfig& c) { c.limits.pids = 1; }}),
+    [](const auto& test) { return test.param.name; });
+
+TEST(Life, LimitsChangeLiveAndAreReadBack) {
+  World world;
+  ASSERT_EQ(State(world.Start()), "running");
+  const json::object set =
+      world.Ask({{"op", "set"}, {"limits", {{"memory", 64 << 20}, {"pids", 50}, {"cpu", 0.5}}}});
+  ASSERT_EQ(set.at("ok"), true) << set;
+  EXPECT_EQ(set.at("limits").at("memory"), 64 << 20);
+  EXPECT_EQ(set.at("limits").at("pids"), 50);
+  const auto host = CgroupHost::Detect();
+  const auto held = TenantCgroup::Existing(*host, world.config.cgroup).ReadLimits();
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->pids, 50U);
+  EXPECT_DOUBLE_EQ(held->cpu, 0.5);
+  const json::object bad = world.Ask({{"op", "set"}, {"limits", {{"pids", -1}}}});
+  EXPECT_EQ(bad.at("ok"), false);
+}
+
+TEST(Life, ASecondSupervisorIsRefusedWhileTheTenantLives) {
+  World world;
+  ASSERT_EQ(State(world.Start()), "running");
+  const pid_t first = world.SupervisorPid();
+  std::string said;
+  EXPECT_EQ(world.Spawn({}, &said), 1);
+  EXPECT_NE(said.find("has a supervisor already"), std::string::npos) << said;
+  EXPECT_EQ(world.SupervisorPid(), first);
+  EXPECT_EQ(State(world.Status()), "running");
+}
+
+TEST(Life, ASecondSupervisorReplacesOneWhoseTenantHasEnded) {
+  World world;
+  world.config.process.start = {"/bin/false"};
+  ASSERT_EQ(world.Spawn(), 0);
+  EXPECT_EQ(State(world.Ask({{"op", "wait"}, {"for", "stopped"}})), "failed");
+  world.config.process.start = {"/bin/sleep", "1000"};
+  EXPECT_EQ(State(world.Start()), "running");
+}
+
+TEST(Life, SigtermStopsTheTenant) {
+  World world;
+  ASSERT_EQ(State(world.Start()), "running");
+  ::kill(world.SupervisorPid(), SIGTERM);
+  EXPECT_TRUE(Eventually([&] { return world.Leftovers().empty(); }))
+      << testing::PrintToString(world.Leftovers());
+}
+
+}  // namespace
+}  // namespace bailey::supervisor
