@@ -160,7 +160,9 @@ void Init::OnSignals() {
 
 void Init::Reap() {
   int status = 0;
-  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+  bool reaped = false;
+  pid_t pid = 0;
+  for (; (pid = ::waitpid(-1, &status, WNOHANG)) > 0; reaped = true) {
     if (pid != command_) continue;
     // It may have run and ended before we have read that it runs.
     if (starting_ >= 0) OnStarted();
@@ -168,6 +170,7 @@ void Init::Reap() {
     command_ = kNobody;
     Tell(InitMessageType::kExited, status);
   }
+  if (reaped && pid < 0 && errno == ECHILD) Tell(InitMessageType::kIdle, 0);
 }
 
 bool Alone() { return ::kill(-1, 0) != 0 && errno == ESRCH; }

@@ -9,6 +9,7 @@
 //   kStart argv env              →
 //                                ←      kStarted, or kStartFailed{errno}
 //                                ←      kExited{wait status}; then kStart again, or kStop
+//                                ←      kIdle, each time init's last child has ended
 //   kStop{signal}                →      signal to all; ends when all are gone
 // When the supervisor's end closes, init stops the tenant with SIGTERM, then by ending.
 #pragma once
@@ -27,6 +28,7 @@ enum class InitMessageType : uint32_t {
   kStarted,
   kStartFailed,
   kExited,
+  kIdle,
 };
 
 struct InitMessage {

@@ -60,6 +60,8 @@ void StartCommand::Handle(const InitMessage& message) {
     }
     case InitMessageType::kExited:
       return OnEnded(ExplainExit(message.value, oom_kills_()));
+    case InitMessageType::kIdle:
+      return events_.idle();
     default:
       return events_.broken(Errno("message of bailey-init", EPROTO));
   }
@@ -76,8 +78,8 @@ void StartCommand::OnEnded(const ExitReport& exit) {
   events_.exited(exit);
   if (stopping_) return;
   if (!ShouldRestart(spec_.restart, exit)) {
-    idle_ = true;
-    return events_.idle();
+    idle_ = true;  // kIdle follows, now or when what it left behind has ended
+    return;
   }
   const auto pause = backoff_.Next(EventLoop::Clock::now() - started_at_);
   LogInfo("the start command " + exit.ToString() + "; it runs again in " +

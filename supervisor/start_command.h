@@ -22,8 +22,7 @@ class StartCommand {
     std::function<void(Error)> start_failed;        // the first time: there is no such program, say
     std::function<void(const ExitReport&)> exited;  // each time
     std::function<void()> restarted;
-    std::function<void()>
-        idle;  // it will not run again, or the last process that it left has ended
+    std::function<void()> idle;         // no child of init is left, for the moment or for good
     std::function<void(Error)> broken;  // init says what init never says
   };
   // OOM kills in the tenant since the last call.

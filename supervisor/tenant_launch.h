@@ -63,8 +63,8 @@ Status GivePipe(int pipe, uint32_t uid_base);
 Status SendStart(int control, const std::vector<std::string>& argv,
                  const std::vector<std::string>& env);
 Status SendStop(int control, int signal);
-// The next message of init: kStarted, kStartFailed or kExited. EPIPE when init has ended; EPROTO
-// for anything else. Non-blocking if `control` is.
+// The next message of init: kStarted, kStartFailed, kExited or kIdle. EPIPE when init has ended;
+// EPROTO for anything else. Non-blocking if `control` is.
 Result<InitMessage> ReceiveInitMessage(int control);
 
 }  // namespace bailey::supervisor
