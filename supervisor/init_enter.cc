@@ -54,14 +54,10 @@ void SetDefault(const char* name, std::string_view value) {
   ::setenv(name, text.data(), 0);
 }
 
-// Pipes and the terminal become the user's, so that /dev/stdout can be opened again.
-void GiveStandardStreams(uid_t uid) {
-  for (const int fd : {0, 1, 2}) {
-    struct stat status {};
-    if (::fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || ::isatty(fd) == 1))
-        [[maybe_unused]]
-      const int ignored = ::fchown(fd, uid, static_cast<gid_t>(-1));
-  }
+// The terminal becomes the user's, as login(1) does it; it may not be one.
+void GiveTerminal(uid_t uid) {
+  if (::isatty(0) == 1) [[maybe_unused]]
+    const int ignored = ::fchown(0, uid, static_cast<gid_t>(-1));
 }
 
 int TakeIds(const PasswdUser& user) {
@@ -118,7 +114,7 @@ int RunEnter(int argc, char** argv) {
   if (!FindUser(ReadText("/etc/passwd", passwd_text), ReadText("/etc/group", group_text), argv[2],
                 &user))
     return Fail(EnterStep::kUser, EINVAL);
-  GiveStandardStreams(user.uid);
+  GiveTerminal(user.uid);
   if (TakeIds(user) != 0) return Fail(EnterStep::kGroups);
   CompleteEnvironment(user);
   if (EnterDirectory(argv[3]) != 0) return Fail(EnterStep::kDirectory);

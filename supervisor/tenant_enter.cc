@@ -212,7 +212,8 @@ void EndEntry(pid_t entry) {
   }
 }
 
-Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup, int answers) {
+Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup,
+                                  MessagePair messages) {
   clone_args args{};
   args.flags = CLONE_INTO_CGROUP;
   args.exit_signal = SIGCHLD;
@@ -221,7 +222,8 @@ Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup
   if (pid < 0) return Errno("clone3 into the tenant's cgroup");
   if (pid == 0) RunEntry(entry);
   ::setpgid(pid, pid);  // as it does itself: whoever is first
-  auto process = ReadEntryReport(answers, entry.request->terminal.has_value());
+  messages.theirs.Reset();
+  auto process = ReadEntryReport(messages.ours.get(), entry.request->terminal.has_value());
   if (!process) {
     EndEntry(pid);
     return process;
@@ -231,19 +233,11 @@ Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup
   return process;
 }
 
-Status GivePipes(const EnterRequest& request, uint32_t uid_base) {
-  if (request.terminal) return {};
-  for (const int fd : {request.input, request.output, request.error})
-    BAILEY_TRY(GivePipe(fd, uid_base));
-  return {};
-}
-
 }  // namespace
 
 Result<EnteredProcess> EnterTenant(const LaunchedTenant& tenant, const TenantCgroup& cgroup,
                                    const EnterRequest& request) {
   if (request.argv.empty()) return Invalid("no program to run");
-  BAILEY_TRY(GivePipes(request, tenant.uid_base));
   std::array<int, 2> report{};
   if (::pipe2(report.data(), O_CLOEXEC) != 0) return Errno("pipe2");
   UniqueFd report_ours(report[0]);
@@ -265,7 +259,7 @@ Result<EnteredProcess> EnterTenant(const LaunchedTenant& tenant, const TenantCgr
     entry.tasks.push_back(file->get());
     tasks.push_back(std::move(*file));
   }
-  auto process = CloneEntry(entry, cgroup, messages->ours.get());
+  auto process = CloneEntry(entry, cgroup, std::move(*messages));
   if (process) process->report = std::move(report_ours);
   return process;
 }

@@ -34,7 +34,7 @@ struct EnterRequest {
   std::string user;  // a name, a number, or "user:group"; empty: root
   // Either a terminal of the tenant's own devpts, whose master comes back…
   std::optional<TerminalSize> terminal;
-  // …or these three: pipes.
+  // …or these three: ends of TenantPipes.
   int input = -1, output = -1, error = -1;
   int program = -1;  // a sealed memfd to execute instead of argv[0]; -1: none
   const TenantFilter* filter = nullptr;

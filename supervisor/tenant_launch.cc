@@ -129,7 +129,6 @@ Result<UniqueFd> LoadInitProgram(const std::string& path) {
 }
 
 Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {
-  BAILEY_TRY(GivePipe(request.console, request.config.uid_base));
   UniqueFd program(::fcntl(request.init_program, F_DUPFD_CLOEXEC, 3));
   if (!program) return Errno("dup the init program");
   auto control = MakeMessagePair();
@@ -172,14 +171,6 @@ void EndInit(const LaunchedTenant& tenant) {
   sys::PidfdSendSignal(tenant.init_pidfd.get(), SIGKILL);
   while (::waitpid(tenant.init_pid, nullptr, 0) < 0 && errno == EINTR) {
   }
-}
-
-Status GivePipe(int pipe, uint32_t uid_base) {
-  struct stat status {};
-  if (::fstat(pipe, &status) != 0) return Errno("fstat a pipe");
-  if (!S_ISFIFO(status.st_mode)) return {};
-  if (::fchown(pipe, uid_base, uid_base) != 0) return Errno("fchown a pipe");
-  return {};
 }
 
 Status SendStart(int control, const std::vector<std::string>& argv,

@@ -25,7 +25,7 @@ struct LaunchRequest {
   const TenantCgroup& cgroup;
   const TenantFilter& filter;
   int fuse_mount;    // FuseMount::mount, INIT answered; in the caller's mount namespace
-  int console;       // write end for the start command's stdout and stderr: a pipe
+  int console;       // write end for the start command's stdout and stderr: a TenantPipe's
   int init_program;  // from LoadInitProgram
 };
 
@@ -54,10 +54,6 @@ Result<UniqueFd> OpenGate(const LaunchedTenant& tenant);
 
 // SIGKILL to init, and with it to all of its pid namespace; reaps it unless `reaped`. For failures.
 void EndInit(const LaunchedTenant& tenant);
-
-// Makes a pipe that the tenant gets its own, since /dev/stdout opens it again by its inode. Does
-// nothing to what is no pipe.
-Status GivePipe(int pipe, uint32_t uid_base);
 
 // Runs the start command. kStarted or kStartFailed follows on `control`.
 Status SendStart(int control, const std::vector<std::string>& argv,

@@ -12,8 +12,10 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/syscalls.h"
 #include "supervisor/kept_capabilities.h"
+#include "supervisor/tenant_pipe.h"
 
 namespace bailey::supervisor {
 namespace {
@@ -26,10 +28,10 @@ std::string Bin(const std::string& name) {
   return std::string(directory != nullptr ? directory : "build/dev/bin") + "/" + name;
 }
 
-std::array<UniqueFd, 2> MakePipe() {
-  std::array<int, 2> pipe{};
-  EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
-  return {UniqueFd(pipe[0]), UniqueFd(pipe[1])};
+TenantPipe MakePipe() {
+  auto pipe = MakeTenantPipe(kTestUidBase);
+  EXPECT_TRUE(pipe);
+  return std::move(*pipe);
 }
 
 void WriteFile(const std::string& path, std::string_view text, mode_t mode) {
@@ -51,6 +53,7 @@ void FillRoot(const std::string& root) {
 
 TenantFixture::TenantFixture(Allow allowed)
     : allow(allowed), counters_(new CounterPage<SupervisorCounter>()) {
+  SetLogLevel(LogLevel::kWarning);
   char place[] = "/var/tmp/bailey-test-XXXXXX";
   directory_ = ::mkdtemp(place);
   ::chmod(directory_.c_str(), 0755);
@@ -61,21 +64,18 @@ TenantFixture::TenantFixture(Allow allowed)
   config.uid_base = kTestUidBase;
   config.ip = *IpAddress::Parse("203.0.113.7");
   config.layers.upper = root_;
-  config.cgroup = "bailey-test-" + std::to_string(::getpid()) + "/t";
+  static int count = 0;
+  config.cgroup = "bailey-test-" + std::to_string(::getpid()) + "/t" + std::to_string(count++);
   config.resolv_conf = "nameserver 192.0.2.53\n";
   StartJanitor();
-  auto host = CgroupHost::Detect();
-  EXPECT_TRUE(host);
-  auto cgroup = TenantCgroup::Create(*host, config.cgroup);
-  EXPECT_TRUE(cgroup) << cgroup.error().Message();
-  cgroup_.emplace(std::move(*cgroup));
+  MakeGroup();
   auto filter = CompileTenantFilter(allow);
   EXPECT_TRUE(filter) << filter.error().Message();
   filter_.emplace(std::move(*filter));
   loop_.emplace(std::move(*EventLoop::Create()));
   auto console = MakePipe();
-  console_read_ = std::move(console[0]);
-  console_write_ = std::move(console[1]);
+  console_read_ = std::move(console.read);
+  console_write_ = std::move(console.write);
   tree_ = std::move(*OpenPath(root_, O_PATH | O_DIRECTORY));
   auto program = LoadInitProgram(Bin("bailey-init"));
   EXPECT_TRUE(program) << program.error().Message();
@@ -87,12 +87,12 @@ void TenantFixture::StartJanitor() {
   std::fflush(nullptr);
   janitor_ = ::fork();
   if (janitor_ != 0) {
-    alive_ = std::move(pipe[1]);
+    alive_ = std::move(pipe.write);
     return;
   }
-  pipe[1].Reset();
+  pipe.write.Reset();
   char byte = 0;
-  [[maybe_unused]] const ssize_t n = ::read(pipe[0].get(), &byte, 1);
+  [[maybe_unused]] const ssize_t n = ::read(pipe.read.get(), &byte, 1);
   const TenantCgroup cgroup = TenantCgroup::Existing(*CgroupHost::Detect(), config.cgroup);
   [[maybe_unused]] const Status killed = cgroup.KillTenant();
   [[maybe_unused]] const Status empty = cgroup.AwaitTenantEmpty(milliseconds(5000));
@@ -100,6 +100,14 @@ void TenantFixture::StartJanitor() {
   std::error_code failed;
   fs::remove_all(directory_, failed);
   ::_exit(removed && !failed ? 0 : 1);
+}
+
+void TenantFixture::MakeGroup() {
+  auto host = CgroupHost::Detect();
+  ASSERT_TRUE(host);
+  auto cgroup = TenantCgroup::Create(*host, config.cgroup);
+  ASSERT_TRUE(cgroup) << cgroup.error().Message();
+  cgroup_.emplace(std::move(*cgroup));
 }
 
 TenantFixture::~TenantFixture() {
@@ -155,6 +163,8 @@ Status TenantFixture::Stop() {
   for (pid_t pid = 0; pid != tenant_->init_pid && pid >= 0;) pid = ::waitpid(-1, nullptr, 0);
   tenant_.reset();
   listeners_.clear();
+  BAILEY_TRY(cgroup_->Remove());
+  MakeGroup();
   return {};
 }
 
@@ -171,16 +181,16 @@ RunResult TenantFixture::Run(std::vector<std::string> argv, EnterRequest request
   const auto null = OpenPath("/dev/null", O_RDWR);
   if (!request.terminal) {
     request.input = null->get();
-    request.output = request.error = output[1].get();
+    request.output = request.error = output.write.get();
   }
   auto entered = Enter(std::move(argv), request);
-  output[1].Reset();
+  output.write.Reset();
   if (!entered) {
     result.executed = entered.error();
     return result;
   }
   Watch(std::move(entered->seccomp_listener));
-  const int from = request.terminal ? entered->terminal.get() : output[0].get();
+  const int from = request.terminal ? entered->terminal.get() : output.read.get();
   // Until the process has ended and has left nothing to read.
   for (bool ended = false, drained = false; !ended || !drained;) {
     loop_->RunOnce(milliseconds(1));

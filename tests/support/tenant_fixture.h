@@ -58,6 +58,7 @@ class TenantFixture {
 
  private:
   void StartJanitor();
+  void MakeGroup();
 
   std::string directory_, root_;
   pid_t janitor_ = -1;

@@ -308,6 +308,18 @@ void PrintDescriptors() {
   std::printf("\n");
 }
 
+void PrintTerminal() {
+  struct stat status {};
+  winsize size{};
+  ::fstat(0, &status);
+  ::ioctl(0, TIOCGWINSZ, &size);
+  // /dev/tty opens for a session that has a controlling terminal alone.
+  const int controlling = ::open("/dev/tty", O_RDWR);
+  std::printf("%s %ux%u owner %u mode %o group %u %s\n", ::ttyname(0), size.ws_row, size.ws_col,
+              status.st_uid, status.st_mode & 0777, status.st_gid,
+              controlling >= 0 ? "controls" : std::strerror(errno));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -317,9 +329,29 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     for (;;) ::pause();
   }
+  if (what == "orphans") {  // whom only process 1 can reap
+    for (int i = 0; i < 20; ++i)
+      if (::fork() == 0) {
+        if (::fork() == 0) ::usleep(1000);
+        ::_exit(0);
+      }
+    while (::wait(nullptr) > 0) {
+    }
+    ::usleep(100'000);
+    std::puts("orphaned");
+    std::fflush(stdout);
+    for (;;) ::pause();
+  }
+  if (what == "deaf") {
+    ::signal(SIGTERM, SIG_IGN);
+    std::puts("deaf");
+    std::fflush(stdout);
+    for (;;) ::pause();
+  }
   if (what == "exit") return std::atoi(argv[2]);
   if (what == "die") return ::raise(std::atoi(argv[2]));
   if (what == "cat") return PrintFile(argv[2]), 0;
+  if (what == "terminal") return PrintTerminal(), 0;
   if (what == "descriptors") return PrintDescriptors(), 0;
   if (what == "whoami") {
     gid_t groups[64];
@@ -330,6 +362,14 @@ int main(int argc, char** argv) {
     std::printf("\n%s\n%s\n%s\n", ::getcwd(cwd, sizeof cwd), ::getenv("HOME"), ::getenv("PATH"));
     return 0;
   }
+#ifdef __x86_64__
+  if (what == "int80") {
+    long result = 0;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory");  // getpid of i386
+    return 0;
+  }
+  if (what == "x32") return ::syscall(0x40000000 + SYS_getpid), 0;
+#endif
   if (what == "spam") {
     for (int i = std::atoi(argv[2]); i > 0; --i) ::unshare(CLONE_NEWUSER);
     return 0;
