@@ -53,6 +53,26 @@ constexpr auto kRuleOptions = std::to_array<SpecOption>({
     {"--deny-egress", "network.egress.deny", "RULE", "e.g. *:25; may be repeated", "Network"},
 });
 
+// `bailey exec NAME ps -e` means `bailey exec NAME -- ps -e`: the command begins with the second
+// word that is no option, and from there on everything is the command's.
+std::vector<std::string> MarkCommand(std::vector<std::string> words) {
+  static constexpr auto kTakeValue = std::to_array<std::string_view>(
+      {"-u", "--user", "-w", "--workdir", "-e", "--env", "-o", "--output"});
+  int plain = 0;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--") break;
+    if (std::ranges::find(kTakeValue, words[i]) != kTakeValue.end()) {
+      ++i;
+    } else if (!words[i].starts_with('-') && ++plain == 1) {
+      if (words[i] != "exec") break;
+    } else if (plain == 3) {
+      words.insert(words.begin() + static_cast<ptrdiff_t>(i), "--");
+      break;
+    }
+  }
+  return words;
+}
+
 // What the options are parsed into; commands are made of it afterwards.
 struct Parsed {
   std::string format = "table", name, file, user, cwd, command;
@@ -86,7 +106,7 @@ class Grammar {
   void AddTemplate();
   void AddTrust();
   Command MakeCreate(bool launch, const std::vector<std::string>& behind) const;
-  Command MakeExec(const CLI::App* verb, const std::vector<std::string>& behind) const;
+  Command MakeExec(const std::vector<std::string>& behind) const;
   Command MakeTemplate() const;
   std::vector<Setting> SpecSettings() const;
   ParseEnd End(const CLI::ParseError& error);
@@ -226,13 +246,11 @@ void Grammar::AddWork() {
   where(exec);
   exec->add_flag("-i,--interactive", parsed_.interactive, "pass stdin on");
   exec->add_flag("-t,--tty", parsed_.tty, "with a terminal of its own");
-  exec->prefix_command();
   exec->footer(
       "bailey exec web -- ps\nbailey exec -it web -- sh\necho 1 | bailey exec -i web -- cat\n"
       "The status is the command's own; 125: Bailey's failure, 126: not executable, 127: not "
       "found.");
-  verbs_.push_back(
-      {exec, [this, exec](const auto& behind) -> Command { return MakeExec(exec, behind); }});
+  verbs_.push_back({exec, [this](const auto& behind) -> Command { return MakeExec(behind); }});
   CLI::App* shell = Add(&app_, "shell", "a login shell inside a tenant", "Work");
   where(shell);
   verbs_.push_back({shell, [this](const auto&) -> Command {
@@ -321,15 +339,11 @@ Command Grammar::MakeCreate(bool launch, const std::vector<std::string>& behind)
   return command;
 }
 
-Command Grammar::MakeExec(const CLI::App* verb, const std::vector<std::string>& behind) const {
-  std::vector<std::string> argv = verb->remaining();
-  argv.insert(argv.end(), behind.begin(), behind.end());
-  if (argv.empty())
+Command Grammar::MakeExec(const std::vector<std::string>& behind) const {
+  if (behind.empty())
     throw CLI::ValidationError("no command: bailey exec " + parsed_.name + " -- CMD ARG…");
-  if (behind.empty() && argv.front().starts_with('-'))
-    throw CLI::ValidationError("there is no option " + argv.front());
   return ExecCommand{parsed_.name, parsed_.interactive, parsed_.tty, false,
-                     parsed_.user, parsed_.cwd,         parsed_.env, std::move(argv)};
+                     parsed_.user, parsed_.cwd,         parsed_.env, behind};
 }
 
 Command Grammar::MakeTemplate() const {
@@ -359,6 +373,7 @@ ParseEnd Grammar::End(const CLI::ParseError& error) {
 }
 
 std::variant<Invocation, ParseEnd> Grammar::Parse(std::vector<std::string> words) {
+  words = MarkCommand(std::move(words));
   const auto dashes = std::ranges::find(words, "--");
   std::vector<std::string> behind;
   if (dashes != words.end()) behind.assign(dashes + 1, words.end());
