@@ -160,6 +160,29 @@ class Links(FsTest):
         self.assertEqual(os.stat(self.path("x")).st_nlink, 2)
 
 
+class LowerLinks(FsTest):
+    """Hard links within a lower."""
+
+    def fill(self):
+        write(self.lower("a"), "both")
+        os.makedirs(self.lower("d"))
+        os.link(self.lower("a"), self.lower("d/b"))
+
+    def test_they_are_one_file(self):
+        one, two = os.stat(self.path("a")), os.stat(self.path("d/b"))
+        self.assertEqual((one.st_ino, one.st_nlink), (two.st_ino, 2))
+
+    def test_a_name_that_is_copied_up_keeps_its_bytes(self):
+        with open(self.path("a"), "ab") as file:
+            file.write(b"+")
+        self.assertEqual(read(self.path("a")), b"both+")
+        self.assertIn(read(self.path("d/b")), (b"both", b"both+"))
+        os.unlink(self.path("a"))
+        self.assertIn(read(self.path("d/b")), (b"both", b"both+"))
+        self.remount()
+        self.assertIn(read(self.path("d/b")), (b"both", b"both+"))
+
+
 class TemporaryFiles(FsTest):
     def fill(self):
         whiteout(self.in_upper("covered"))

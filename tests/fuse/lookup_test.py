@@ -296,6 +296,65 @@ class ManyLowers(FsTest):
         self.assertEqual(read(self.path("d/only39")), b"39")
 
 
+class WrittenByOverlayfs(FsTest):
+    """Layers as the kernel's overlayfs leaves them: redirects, metacopies, whiteouts."""
+    lower_count = 3
+
+    def fill(self):
+        write(self.lower("data", 2), "content", 0o644)
+        write(self.lower("named/data", 2), "content", 0o644)
+        write(self.lower("d/sub/f", 2), "f")
+        write(self.lower("d/g", 1), "g")
+        write(self.lower("gone", 1))
+        self.maker = harness.Mount(self.lowers[1:], self.lowers[0], self.work, self.root,
+                                   kind="overlay")
+        os.chmod(self.path("data"), 0o600)
+        os.chmod(self.path("named/data"), 0o600)
+        os.rename(self.path("named/data"), self.path("other-name"))
+        os.rename(self.path("d/sub"), self.path("sub2"))
+        os.rename(self.path("d"), self.path("d2"))
+        os.unlink(self.path("gone"))
+        os.mkdir(self.path("d"))
+        self.maker.stop()
+        os.getxattr(self.lower("data"), "trusted.overlay.metacopy")  # has no data of its own
+
+    def check(self):
+        self.assertEqual(sorted(os.listdir(self.root)),
+                         ["d", "d2", "data", "named", "other-name", "sub2"])
+        for name in ("data", "other-name"):
+            self.assertEqual(read(self.path(name)), b"content")
+            self.assertEqual(stat.S_IMODE(os.stat(self.path(name)).st_mode), 0o600)
+        self.assertEqual(os.listdir(self.path("d")), [])
+        self.assertEqual(os.listdir(self.path("d2")), ["g"])
+        self.assertEqual(read(self.path("sub2/f")), b"f")
+
+    def test_as_a_lower(self):
+        self.check()
+        for name in ("data", "other-name"):
+            with open(self.path(name), "ab") as file:
+                file.write(b"+")
+            self.assertEqual(read(self.path(name)), b"content+")
+        os.rename(self.path("sub2"), self.path("d/sub3"))
+        self.remount()
+        self.assertEqual(read(self.path("d/sub3/f")), b"f")
+        self.assertEqual(read(self.path("other-name")), b"content+")
+
+    def test_as_the_upper(self):
+        self.mounts.remove(self.mounted)
+        self.mounted.stop()
+        self.upper = self.lowers.pop(0)
+        self.mount()
+        self.check()
+        for name in ("data", "other-name"):
+            with open(self.path(name), "ab") as file:
+                file.write(b"+")
+        os.rename(self.path("d2"), self.path("d3"))
+        self.remount()
+        self.assertEqual(read(self.path("data")), b"content+")
+        self.assertEqual(read(self.path("other-name")), b"content+")
+        self.assertEqual(os.listdir(self.path("d3")), ["g"])
+
+
 @harness.bailey_only
 class Hidden(FsTest):
     options = ("--hide", "etc/secret", "--hide", "/keys")
