@@ -12,6 +12,7 @@ import argparse
 import collections
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -42,7 +43,8 @@ class Pair:
 
     def mount(self, name, kind, upper=None):
         return harness.Mount(self.lowers, upper or f"{self.home}/{name}-upper",
-                             f"{self.home}/{name}-work", f"{self.home}/{name}", kind=kind)
+                             f"{self.home}/{name}-work", f"{self.home}/{name}", kind=kind,
+                             metacopy="on" if upper else "off")
 
     def stop(self):
         self.tested.stop()
@@ -63,26 +65,44 @@ def seal(upper):
 def equal(one, two, names):
     lines = snapshot.differences(one, two, names)
     if lines:
-        raise Mismatch("the trees differ:\n  " + "\n  ".join(lines))
+        text = re.sub("n{20,}", "n…", "\n  ".join(lines))
+        raise Mismatch(f"{names[0]} and {names[1]} differ:\n  {text}")
+
+
+def related(operation, others):
+    """Those of the others that name the same file or path."""
+    arguments = {a for a in operation[2] if isinstance(a, str)}
+    slots = {a for a in operation[2][:1] if isinstance(a, int)}
+    return [other for other in others if arguments & set(map(str, other[0][2]))
+            or slots & set(other[0][2][:1])]
+
+
+def show(history, count=10):
+    """The last operations, and before them the last ones that have to do with the very last."""
+    lines = [f"#{number} {operation} -> {result}"
+             for number, (operation, result) in enumerate(history)]
+    early = history[:-count]
+    wanted = [lines[early.index(item)] for item in related(history[-1][0], early)[-count:]]
+    text = "\n  ".join([*wanted, "…", *lines[-count:]])
+    return re.sub("n{20,}", "n…", text)
 
 
 def run_operations(pair, chance, count):
     trees = [Tree(pair.tested.point), Tree(pair.oracle.point)]
     generator = Generator(chance, trees[1])
-    history = collections.deque(maxlen=25)
+    history = []
     outcomes = collections.Counter()
     try:
-        for number in range(count):
+        for _ in range(count):
             operation = generator.next()
             results = [perform(tree, operation) for tree in trees]
             outcomes["ok" if results[0][0] == "ok" else results[0]] += 1
-            shown = operation if len(repr(operation)) < 300 else (*operation[:2], "…")
-            history.append(f"#{number} {shown} -> {results[0]}")
+            history.append((operation, results[0]))
             if results[1] == "ESTALE":
                 raise OracleFault
             if results[0] != results[1]:
-                raise Mismatch("\n  ".join(["the results differ; the last operations were:",
-                                            *history, f"the oracle: {results[1]}"]))
+                raise Mismatch(f"the results differ:\n  {show(history)}\n"
+                               f"  the oracle: {results[1]}")
     finally:
         for tree in trees:
             tree.close_all()

@@ -42,9 +42,11 @@ class ServerFault(AssertionError):
 class Mount:
     """One union mount: `lowers` (the first is topmost) below `upper`, visible at `point`."""
 
-    def __init__(self, lowers, upper, work, point, kind=TESTED, options=(), limits=None):
+    def __init__(self, lowers, upper, work, point, kind=TESTED, options=(), limits=None,
+                 metacopy="on"):
         self.lowers, self.upper, self.work, self.point = lowers, upper, work, point
         self.kind, self.options, self.limits = kind, list(options), limits
+        self.metacopy = metacopy  # of overlayfs
         self.server = None
         self.log = f"{point}.log"
         for directory in (upper, work, point):
@@ -60,7 +62,8 @@ class Mount:
         if self.kind == "overlay":
             syscalls.mount("overlay", self.point, "overlay", 0, ",".join(
                 [f"lowerdir={':'.join(self.lowers)},upperdir={self.upper},workdir={self.work}",
-                 "redirect_dir=on,metacopy=on,index=off,xino=off", *self.options]))
+                 f"redirect_dir=on,metacopy={self.metacopy},index=off,xino=off",
+                 *self.options]))
             return
         before = os.stat(self.point).st_dev
         with open(self.log, "wb") as log:

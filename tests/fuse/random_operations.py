@@ -29,8 +29,13 @@ def acl(user, bits):
                                (ACL_OTHER, 0, ACL_NO_ID)])
 
 
+def _without_fsetid(effective, _permitted):
+    return effective & ~(1 << syscalls.CAP_FSETID)
+
+
 class Identity:
-    """The process acts as this user while inside."""
+    """The process acts as this user while inside: root without CAP_FSETID, with which overlayfs
+    lets a write keep the setuid bit and passthrough does not."""
 
     def __init__(self, uid, gid, groups, umask):
         self.uid, self.gid, self.groups, self.umask = uid, gid, groups, umask
@@ -39,11 +44,13 @@ class Identity:
         os.setgroups(self.groups)
         os.setegid(self.gid)
         os.seteuid(self.uid)
+        syscalls.change_effective_capabilities(_without_fsetid)
         self.old = os.umask(self.umask)
 
     def __exit__(self, *_):
         os.umask(self.old)
         os.seteuid(0)
+        syscalls.change_effective_capabilities(lambda _, permitted: permitted)
         os.setegid(0)
         os.setgroups([])
 
@@ -157,8 +164,8 @@ class Tree:
 
     def op_fstat(self, slot):
         status = os.fstat(self.files[slot])
-        return (oct(status.st_mode), status.st_uid, status.st_gid, status.st_size,
-                status.st_nlink, snapshot.normal_time(status.st_mtime_ns))
+        return (snapshot.normal_mode(status.st_mode), status.st_uid, status.st_gid,
+                status.st_size, status.st_nlink, snapshot.normal_time(status.st_mtime_ns))
 
     def op_ftruncate(self, slot, size):
         os.ftruncate(self.files[slot], size)

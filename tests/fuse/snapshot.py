@@ -11,11 +11,18 @@ def normal_time(nanoseconds):
     return "now" if nanoseconds > RECENT_NS else nanoseconds
 
 
+def normal_mode(mode):
+    """Setgid without group execution gives nothing; passthrough writes leave it, overlayfs not."""
+    if stat.S_ISREG(mode) and not mode & stat.S_IXGRP:
+        mode &= ~stat.S_ISGID
+    return oct(mode)
+
+
 def describe(path, content=True, times=True):
     """Everything about one name, but what file systems are free to choose."""
     status = os.lstat(path)
     kind = stat.S_IFMT(status.st_mode)
-    fact = {"mode": oct(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
+    fact = {"mode": normal_mode(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
     if times:
         fact["mtime"] = normal_time(status.st_mtime_ns)
     if kind != stat.S_IFDIR:

@@ -88,6 +88,20 @@ def move_mount(fd, target):
                          MOVE_MOUNT_F_EMPTY_PATH), target)
 
 
+CAP_FSETID = 4
+
+
+def change_effective_capabilities(change):
+    """Sets this thread's effective capabilities to change(effective ones, permitted ones)."""
+    header = struct.pack("<II", 0x20080522, 0)
+    data = ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, data))
+    words = list(struct.unpack("<6I", data.raw))
+    effective = change(words[0] | words[3] << 32, words[1] | words[4] << 32)
+    words[0], words[3] = effective & 0xffffffff, effective >> 32
+    _check(_libc.capset(header, struct.pack("<6I", *words)))
+
+
 def capability_xattr(permitted):
     """A security.capability of version 2: these bits permitted and effective."""
     return struct.pack("<IIIII", 0x02000001, permitted & 0xffffffff, 0, permitted >> 32, 0)
