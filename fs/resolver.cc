@@ -17,11 +17,23 @@ struct Resolver::Walk {
   Found found;
   bool any = false;                     // something was found further up
   std::optional<std::string> redirect;  // a path from the layers' roots, without leading slash
+  bool covered = false;                 // an opaque directory on that path hides the layers below
 };
 
 namespace {
 
 bool IsAbsent(int number) { return number == ENOENT || number == ENOTDIR; }
+
+// What the last component of walk.redirect is called in the layers below. An absolute redirect
+// leads out of an opaque directory.
+void Follow(Resolver::Walk& walk, const std::string& redirect) {
+  if (redirect.front() == '/') {
+    walk.redirect = redirect.substr(1);
+    walk.covered = false;
+  } else {
+    walk.redirect = walk.redirect->substr(0, walk.redirect->rfind('/') + 1) + redirect;
+  }
+}
 
 }  // namespace
 
@@ -46,12 +58,10 @@ Answer<bool> Resolver::TakeDirectory(Walk& walk, LayerIndex layer, int directory
   if (AttributeOf(fd->get(), kOpaqueMark) == "y") return true;
   std::string redirect = AttributeOf(fd->get(), kRedirectMark);
   if (redirect.empty()) return false;
-  if (redirect.front() == '/')
-    walk.redirect = redirect.substr(1);
-  else if (walk.redirect)
-    walk.redirect = walk.redirect->substr(0, walk.redirect->rfind('/') + 1) + redirect;
-  else
+  if (redirect.front() != '/' && !walk.redirect)
     walk.name = std::move(redirect);
+  else
+    Follow(walk, redirect);
   return false;
 }
 
@@ -125,37 +135,51 @@ Done Resolver::LookInLowers(Walk& walk) {
   return {};
 }
 
-// The layers from `from` on have the directory at a path of their own: down each, component by
-// component, since whiteouts and opaque directories on the way count.
+// The layers from `from` on have the directory at a path of their own.
 Done Resolver::LookByRedirect(Walk& walk, LayerIndex from) {
   for (LayerIndex layer = from; layer <= layers_.last(); ++layer) {
-    const std::string path = *walk.redirect;
-    UniqueFd at;
-    bool last_layer = false, missing = false;
-    size_t start = 0;
-    for (size_t slash = path.find('/'); slash != std::string::npos && !missing;
-         start = slash + 1, slash = path.find('/', start)) {
-      auto next = OpenDirectoryBeneath(at ? at.get() : layers_.RootOf(layer),
-                                       path.substr(start, slash - start));
-      missing = !next;
-      if (missing) {
-        const int number = next.error().number;
-        if (number != ENOENT && number != ENOTDIR && number != ELOOP) return next.error();
-        last_layer |= number != ENOENT;  // a whiteout or a file covers what is below
-        break;
-      }
-      at = std::move(*next);
-      last_layer |= AttributeOf(at.get(), kOpaqueMark) == "y";
-    }
-    if (!missing) {
-      auto ended =
-          Take(walk, layer, at ? at.get() : layers_.RootOf(layer), path.substr(start), path);
-      if (!ended) return ended.error();
-      last_layer |= *ended;
-    }
-    if (last_layer) return {};
+    const auto ended = LookAtPath(walk, layer);
+    if (!ended) return ended.error();
+    if (*ended) return {};
   }
   return {};
+}
+
+// Down one layer, component by component: whiteouts, opaque directories and redirects on the way
+// count, as in the kernel's ovl_lookup_layer(). Leaves in walk.redirect what the path is in the
+// layers below. True: they do not count any more.
+Answer<bool> Resolver::LookAtPath(Walk& walk, LayerIndex layer) {
+  const std::string path = *walk.redirect;
+  walk.redirect = "";
+  UniqueFd at;
+  for (size_t start = 0;;) {
+    const size_t slash = path.find('/', start);
+    const std::string name = path.substr(start, slash - start);
+    const int above = at ? at.get() : layers_.RootOf(layer);
+    *walk.redirect += name;
+    if (slash == std::string::npos) {
+      const auto ended = Take(walk, layer, above, name, path);
+      if (!ended) return ended.error();
+      return *ended || walk.covered;
+    }
+    auto next = OpenDirectoryBeneath(above, name);
+    if (!next) {
+      *walk.redirect += path.substr(slash);
+      const int number = next.error().number;
+      if (number == ENOENT) return walk.covered;
+      if (number == ENOTDIR || number == ELOOP) return true;  // a whiteout or a file
+      return next.error();
+    }
+    at = std::move(*next);
+    if (AttributeOf(at.get(), kOpaqueMark) == "y") {
+      walk.covered = true;
+    } else if (const std::string redirect = AttributeOf(at.get(), kRedirectMark);
+               !redirect.empty()) {
+      Follow(walk, redirect);
+    }
+    *walk.redirect += '/';
+    start = slash + 1;
+  }
 }
 
 Answer<Found> Resolver::Resolve(Node& parent, const std::string& name) {

@@ -34,11 +34,13 @@ class Resolver {
   // The upper part of `directory` may have entries whose number is not their own.
   bool IsImpure(Node& directory);
 
+  struct Walk;  // internal
+
  private:
-  struct Walk;
   Done LookInUpper(Walk& walk);
   Done LookInLowers(Walk& walk);
   Done LookByRedirect(Walk& walk, LayerIndex from);
+  Answer<bool> LookAtPath(Walk& walk, LayerIndex layer);
   // Judges one entry; true: nothing below it counts any more.
   Answer<bool> Take(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                     std::string path);
