@@ -73,9 +73,11 @@ void SetAttributes(fuse_req_t request, fuse_ino_t id, struct stat* wanted, int v
   Count(request, FsCounter::kSetattrs);
   Node& node = NodeOf(request, id);
   const FileHandle* handle = HandleOf(info);
-  ReplyAttributes(request, node,
-                  TreeOf(request).SetAttributes(node, ChangeOf(*wanted, valid),
-                                                handle == nullptr ? -1 : handle->file.get()));
+  Attributes change = ChangeOf(*wanted, valid);
+  if (handle != nullptr) change.valid |= Attributes::kOfOpenFile;
+  ReplyAttributes(
+      request, node,
+      TreeOf(request).SetAttributes(node, change, handle == nullptr ? -1 : handle->file.get()));
 }
 
 void ReadLink(fuse_req_t request, fuse_ino_t id) noexcept {

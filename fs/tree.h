@@ -35,7 +35,7 @@ struct OpenFile {
 };
 
 struct Attributes {  // what SetAttributes changes
-  enum : unsigned { kMode = 1, kUid = 2, kGid = 4, kSize = 8, kTimes = 16 };
+  enum : unsigned { kMode = 1, kUid = 2, kGid = 4, kSize = 8, kTimes = 16, kOfOpenFile = 32 };
   unsigned valid = 0;
   mode_t mode = 0;
   uid_t uid = 0;

@@ -32,6 +32,15 @@ Answer<AttributeTarget> Aim(const Place& place) {
   return AttributeTarget{-1, place.name};
 }
 
+// truncate(2), unlike ftruncate(2), moves the time only with the size.
+Done Truncate(int file, const Attributes& change) {
+  struct stat before {};
+  if (::fstat(file, &before) != 0 || ::ftruncate(file, change.size) != 0) return Refuse();
+  if ((change.valid & Attributes::kOfOpenFile) != 0 || before.st_size != change.size) return {};
+  const timespec times[2] = {{0, UTIME_OMIT}, before.st_mtim};
+  return DoneOrErrno(::futimens(file, times));
+}
+
 }  // namespace
 
 Done Tree::ApplyAttributes(Node& node, const Attributes& change, int file) {
@@ -52,7 +61,7 @@ Done Tree::ApplyAttributes(Node& node, const Attributes& change, int file) {
       if (!opened) return opened.error();
       own = std::move(*opened);
     }
-    BAILEY_TRY(DoneOrErrno(::ftruncate(own ? own.get() : file, change.size)));
+    BAILEY_TRY(Truncate(own ? own.get() : file, change));
     node.written = true;
   }
   if ((change.valid & Attributes::kTimes) != 0)
@@ -128,8 +137,11 @@ Answer<std::string> Tree::ListAttributes(Node& node) {
 
 Done Tree::RemoveAttribute(Node& node, const std::string& name) {
   if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
-  // No copy-up for what is not there.
-  if (const auto value = GetAttribute(node, name); !value) return value.error();
+  // No copy-up for what is not there. A missing ACL counts as removed, as in the kernel.
+  if (const auto value = GetAttribute(node, name); !value) {
+    if (value.error().number == ENODATA && name.starts_with("system.posix_acl_")) return {};
+    return value.error();
+  }
   BAILEY_TRY(copy_up_.Ensure(node));
   const std::shared_lock lock(tree_lock_);
   const auto place = locator_.Locate(node.Current());
