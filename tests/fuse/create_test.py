@@ -200,6 +200,21 @@ class TemporaryFiles(FsTest):
             self.assertEqual(stat.S_IMODE(status.st_mode), 0o640)
             self.assertEqual(read(self.path(name)), b"content")
 
+    def test_linked_it_is_a_file_like_others(self):
+        file = os.open(self.root, os.O_TMPFILE | os.O_RDWR, 0o600)
+        self.addCleanup(os.close, file)
+        link_open_file(file, self.path("one"))
+        link_open_file(file, self.path("two"))
+        os.link(self.path("one"), self.path("three"))
+        os.rename(self.path("one"), self.path("four"))
+        os.write(file, b"x")
+        self.assertEqual(os.stat(self.path("four")).st_nlink, 3)
+        self.assertEqual(read(self.path("three")), b"x")
+        for name in ("two", "three", "four"):
+            os.unlink(self.path(name))
+        self.assertEqual(os.fstat(file).st_nlink, 0)
+        self.assertErrno(errno.ENOENT, link_open_file, file, self.path("five"))
+
     def test_tmpfile_leaves_nothing(self):
         file = os.open(self.root, os.O_TMPFILE | os.O_RDWR, 0o600)
         os.write(file, b"x" * 100000)
