@@ -36,6 +36,8 @@ void AddLoopback(NetlinkBatch& batch, const IpAddress& ip) {
   ifaddrmsg address{};
   address.ifa_family = static_cast<uint8_t>(ip.family());
   address.ifa_prefixlen = static_cast<uint8_t>(ip.bits());
+  // Else an IPv6 address is tentative at first, and no route can have it as its source.
+  address.ifa_flags = ip.is_v6() ? IFA_F_NODAD : 0;
   address.ifa_scope = ip.is_v6() ? RT_SCOPE_UNIVERSE : RT_SCOPE_HOST;
   address.ifa_index = kLoopback;
   batch.Add("address on lo", RTM_NEWADDR, NLM_F_CREATE, address);

@@ -221,7 +221,7 @@ class Bailey:
 
     def cgroups(self):
         found = []
-        for line in open("/proc/self/mountinfo"):
+        for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
             fields = line.split()
             kind = fields[fields.index("-") + 1]
             if kind in ("cgroup", "cgroup2"):

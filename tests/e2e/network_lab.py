@@ -1,7 +1,8 @@
 """A small internet for one test: the host that Bailey runs on, and a machine outside.
 
     outside ─────────── veth ─────────── host
-    203.0.113.100, 198.51.100.9          203.0.113.1 on `uplink`; tenants' addresses come and go
+    203.0.113.100, 198.51.100.9,         203.0.113.1, 2001:db8:7::1 on `uplink`;
+    2001:db8:7::100                      tenants' addresses come and go
 
 Both are network namespaces without a name, held by a process that dies with the test, so nothing
 is left even when the test is killed.
@@ -20,7 +21,12 @@ from harness import die_with_parent, wait_until
 
 CLONE_NEWNET = 0x40000000
 HOST, OUTSIDE, FAR = "203.0.113.1", "203.0.113.100", "198.51.100.9"
+HOST6, OUTSIDE6 = "2001:db8:7::1", "2001:db8:7::100"
 INTERFACE = "uplink"
+
+
+def new_socket(address, kind=socket.SOCK_STREAM):
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
 
 
 class Namespace:
@@ -60,14 +66,13 @@ class Namespace:
 
     def listeners(self, address):
         """Ports that are listened on at exactly this address."""
-        lines = [line.split()[3] for line in self.run("ss", "-Hltn").splitlines()]
-        return sorted(int(place.rsplit(":", 1)[1]) for place in lines
-                      if place.rsplit(":", 1)[0] == address)
+        places = [line.split()[3].rsplit(":", 1) for line in self.run("ss", "-Hltn").splitlines()]
+        return sorted(int(port) for place, port in places if place.strip("[]") == address)
 
     def get(self, address, port, timeout=10):
         """What a TCP server says first, or the errno's name; and our own port."""
         def dial():
-            with socket.socket() as client:
+            with new_socket(address) as client:
                 client.settimeout(timeout)
                 try:
                     client.connect((address, port))
@@ -88,12 +93,17 @@ class Lab:
         self.host, self.outside = Namespace(), Namespace()
         self.host.run("ip", "link", "add", INTERFACE, "type", "veth",
                       "peer", "name", "eth0", "netns", str(self.outside.pid))
-        self.host.run("ip", "addr", "add", f"{HOST}/24", "dev", INTERFACE)
+        for address in (f"{HOST}/24", f"{HOST6}/64"):
+            self.host.run("ip", "addr", "add", address, "dev", INTERFACE, *self._now(address))
         self.host.run("ip", "link", "set", INTERFACE, "up")
         self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
-        for address in (f"{OUTSIDE}/24", f"{FAR}/32"):
-            self.outside.run("ip", "addr", "add", address, "dev", "eth0")
+        for address in (f"{OUTSIDE}/24", f"{FAR}/32", f"{OUTSIDE6}/64"):
+            self.outside.run("ip", "addr", "add", address, "dev", "eth0", *self._now(address))
         self.outside.run("ip", "link", "set", "eth0", "up")
+
+    @staticmethod
+    def _now(address):
+        return ["nodad"] if ":" in address else []
 
     def close(self):
         self.host.close()
@@ -107,7 +117,7 @@ class Server:
         self.says, self.peers = says, []
 
         def listen():
-            listener = socket.socket()
+            listener = new_socket(address)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address, port))
             listener.listen(64)
@@ -162,6 +172,8 @@ class NameServer:
         with contextlib.suppress(OSError):
             while True:
                 query, peer = self._udp.recvfrom(4096)
+                if peer is None:
+                    return  # shut down
                 self.peers.append(peer[0])
                 self._udp.sendto(self._answer(query, "udp"), peer)
 

@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """Exactly one IP, told from outside: where a tenant's connections come from, where they may go,
 what is published, and what becomes of the address on the host."""
+import contextlib
 import json
+import os
+import pathlib
+import signal
 import subprocess
 
 import harness
 import network_lab
 from harness import wait_until
-from network_lab import FAR, HOST, INTERFACE, OUTSIDE
+from network_lab import FAR, HOST, HOST6, INTERFACE, OUTSIDE, OUTSIDE6
 
 ALICE, BOB, CAROL = "203.0.113.2", "203.0.113.3", "203.0.113.4"
+ALICE6 = "2001:db8:7::2"
 
 # Tries a list of [family, type, address, port, how] inside, and says what became of each.
 PROBE = """
@@ -33,7 +38,7 @@ def attempt(family, kind, address, port, how):
                 s.sendto(b"x", (address, port))
                 return "sent"
             s.connect((address, port))
-            if how == "packet":
+            if how == "send":
                 s.send(b"x")
                 return "sent"
             return s.recv(100).decode() or "closed"
@@ -69,6 +74,21 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
     while chunk := s.recv(1 << 16):
         back += chunk
 print("the same" if back == data else f"{len(back)} of {len(data)} bytes")
+"""
+
+# Opens so many connections at once, then sees how many of them echo.
+MANY = """
+import socket, sys
+sockets = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(int(sys.argv[3]))]
+alive = 0
+for s in sockets:
+    try:
+        s.sendall(b"x")
+        s.shutdown(socket.SHUT_WR)
+        alive += s.recv(1) == b"x"
+    except ConnectionError:
+        pass
+print(alive)
 """
 
 
@@ -152,7 +172,7 @@ class Network(harness.BaileyTest):
             (["AF_INET", "SOCK_STREAM", "169.254.169.254", 80, "connect"], "EACCES", "link_local"),
             (["AF_INET6", "SOCK_STREAM", "::ffff:169.254.169.254", 80, "connect"], "EACCES",
              "link_local"),
-            (["AF_INET", "SOCK_DGRAM", "169.254.169.254", 53, "packet"], "EACCES", "link_local"),
+            (["AF_INET", "SOCK_DGRAM", "169.254.169.254", 53, "send"], "EACCES", "link_local"),
             (["AF_INET", "SOCK_STREAM", "169.254.1.1", 80, "connect"], "EACCES", "link_local"),
             (["AF_INET", "SOCK_STREAM", "10.0.0.1", 80, "connect"], "EACCES", "private"),
             (["AF_INET", "SOCK_DGRAM", "10.0.0.1", 53, "sendto"], "EACCES", "private"),
@@ -181,13 +201,19 @@ class Network(harness.BaileyTest):
         self.launch("bob", BOB)
         self.serve("alice", "0.0.0.0:8000", "0.0.0.0:8001", "127.0.0.1:8002")
         wait_until(lambda: self.lab.host.listeners(ALICE) == [8000], "8000 alone is published")
-        outcome = self.attempt("bob", ["AF_INET", "SOCK_STREAM", ALICE, 8000, "sendto"],
-                               ["AF_INET", "SOCK_STREAM", ALICE, 8000, "packet"])
-        self.assertEqual(outcome[1], "sent")
+        self.assertEqual(self.attempt("bob", ["AF_INET", "SOCK_STREAM", ALICE, 8000, "send"]),
+                         ["sent"])
         for port in (8001, 8002, 7002):  # kept back; loopback; a host's service on the wildcard
             before = self.refused("bob", "tenant")
             self.assertIn(self.tcp("bob", ALICE, port), ("EACCES", "ECONNREFUSED", "ECONNRESET"))
             wait_until(lambda: self.refused("bob", "tenant") > before, "it is counted", 10)
+        self.assertEqual(everywhere.peers, [])
+        # The other way round, too: who was there first knows who came later.
+        self.serve("bob", "0.0.0.0:8000")
+        wait_until(lambda: self.lab.host.listeners(BOB) == [8000], "bob's 8000 is published")
+        self.assertEqual(self.attempt("alice", ["AF_INET", "SOCK_STREAM", BOB, 8000, "send"]),
+                         ["sent"])
+        self.assertIn(self.tcp("alice", BOB, 7002), ("EACCES", "ECONNREFUSED", "ECONNRESET"))
         self.assertEqual(everywhere.peers, [])
 
     def test_a_second_address_can_be_neither_bound_nor_faked(self):
@@ -283,7 +309,7 @@ class Network(harness.BaileyTest):
         self.lab.outside.run("curl", "-s", "--noproxy", "*", "--interface", FAR,
                              f"http://{ALICE}/")
         wait_until(lambda: FAR in self.bailey.ok("logs", "alice").out, "the other one, too")
-        self.assertNotIn(HOST, self.bailey.ok("logs", "alice").out)
+        self.assertNotIn(f"{HOST}]", self.bailey.ok("logs", "alice").out)
 
     def test_what_the_tenant_listens_on_is_published_while_it_does(self):
         self.launch("bob", BOB)
@@ -322,7 +348,7 @@ class Network(harness.BaileyTest):
     def test_an_address_has_one_holder(self):
         self.launch("bob", BOB)
         done = self.bailey.run("create", "thief", "--ip", BOB, "--template", "host")
-        self.assertEqual(done.status, 7, done)
+        self.assertEqual(done.status, 4, done)
         self.assertIn("bob", done.err)
         self.assertEqual(self.bailey.names(), ["bob"])
         mapped = self.bailey.run("create", "thief", "--ip", f"::ffff:{BOB}", "--template", "host")
@@ -335,6 +361,72 @@ class Network(harness.BaileyTest):
         self.launch("bob", BOB)
         done = self.bailey.exec("bob", "python3", "-c", BULK, OUTSIDE, "7004", check=True)
         self.assertEqual(done.out, "the same\n")
+
+    def test_connections_beyond_the_limit_are_refused_and_counted(self):
+        echo = network_lab.Echo(self.lab.outside, OUTSIDE, 7004)
+        self.addCleanup(echo.close)
+        self.launch("bob", BOB)
+        many = ["python3", "-c", MANY, OUTSIDE, "7004", "8"]
+        self.assertEqual(self.bailey.exec("bob", *many, check=True).out, "8\n")
+        self.bailey.ok("set", "bob", "limits.connections=3")
+        wait_until(lambda: self.bailey.exec("bob", *many, check=True).out == "3\n", "3 are left", 10)
+        self.assertGreaterEqual(self.refused("bob", "limit"), 5)
+
+    def test_a_proxy_that_dies_costs_nobody_a_refusal(self):
+        server = self.server(self.lab.outside, "0.0.0.0", 7000)
+        script = "mkdir -p /srv && echo page >/srv/index.html && exec httpd -f -p 80 -h /srv"
+        self.bailey.ok("launch", "alice", "--ip", ALICE, "--template", "busybox", "--",
+                       "/bin/sh", "-c", script)
+        self.launch("bob", BOB)
+        wait_until(lambda: self.lab.host.listeners(ALICE) == [80], "80 is published")
+        for _ in range(3):
+            proxies = self.proxies()
+            self.assertEqual(len(proxies), 2)
+            for pid in proxies:
+                os.kill(pid, signal.SIGKILL)
+            for _ in range(5):
+                self.assertEqual(self.lab.outside.run("curl", "-sS", "--noproxy", "*", "--max-time",
+                                                      "20", f"http://{ALICE}/"), "page\n")
+            self.assertEqual(self.tcp("bob", OUTSIDE, 7000), "hello\n")
+            self.assertEqual(self.tcp("bob", HOST, 7000), "EACCES")
+            wait_until(lambda: len(self.proxies() - proxies) == 2, "two new proxies")
+        self.assertEqual(set(server.peers), {BOB})
+
+    def proxies(self):
+        found = set()
+        for pid in self.bailey.processes():
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "bailey-netproxy":
+                    found.add(pid)
+        return found
+
+    # ---- IPv6
+    def test_a_tenant_may_have_an_ipv6_address_instead(self):
+        server = self.server(self.lab.outside, "::", 7000)
+        names = network_lab.NameServer(self.lab.outside, OUTSIDE, {"www.far.example": FAR})
+        self.addCleanup(names.close)
+        self.launch("alice", ALICE6)
+        self.assertIn(ALICE6, self.lab.host.addresses())
+        rows = [
+            (OUTSIDE6, "hello\n"), ("::1", "ECONNREFUSED"), (HOST6, "EACCES"),
+            ("fe80::1", "EACCES"), ("fd00::1", "EACCES"), ("2002:a00:5::1", "EACCES"),
+            ("64:ff9b::a00:5", "EACCES"), ("::ffff:10.0.0.5", "EACCES"),
+        ]
+        outcome = self.attempt("alice", *[["AF_INET6", "SOCK_STREAM", address, 7000, "connect"]
+                                          for address, _ in rows])
+        self.assertEqual(outcome, [wanted for _, wanted in rows])
+        self.assertEqual(server.peers, [ALICE6])
+        self.assertEqual(self.tcp("alice", FAR, 7000), "ENETUNREACH")
+        self.assertEqual(
+            self.attempt("alice", ["AF_INET6", "SOCK_STREAM", OUTSIDE6, 7000, "bind"]),
+            ["EADDRNOTAVAIL"])
+        resolve = "import socket; print(socket.gethostbyname('www.far.example'))"
+        self.assertEqual(self.bailey.exec("alice", "python3", "-c", resolve).out, FAR + "\n")
+        self.serve("alice", ":::8080")
+        wait_until(lambda: self.lab.host.listeners(ALICE6) == [8080], "8080 is published")
+        self.assertEqual(self.lab.outside.get(ALICE6, 8081)[0], "ECONNREFUSED")
+        self.bailey.ok("rm", "--force", "alice")
+        self.assertNotIn(ALICE6, self.lab.host.addresses())
 
 
 class WithoutInterface(harness.BaileyTest):
