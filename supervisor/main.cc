@@ -8,6 +8,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <optional>
 
@@ -17,6 +18,7 @@
 #include "supervisor/control_server.h"
 #include "supervisor/daemon.h"
 #include "supervisor/earlier_supervisor.h"
+#include "supervisor/own_capabilities.h"
 #include "supervisor/tenant.h"
 #include "supervisor/tenant_sweep.h"
 
@@ -91,6 +93,7 @@ Status Serve(const Options& options, TenantConfig config, Daemon& daemon) {
   const auto host = CgroupHost::Detect();
   if (!host) return host.error();
   BAILEY_TRY(SweepTenant(*host, config, options.runtime_dir));
+  BAILEY_TRY(DropOtherCapabilities());
   auto loop = EventLoop::Create();
   if (!loop) return loop.error();
   auto counters = TenantCounters::Make();
@@ -114,8 +117,10 @@ Status Serve(const Options& options, TenantConfig config, Daemon& daemon) {
   return {};
 }
 
+// For whoever started us: what failed, and on a line of its own what to try.
 int Fail(const Error& error) {
-  LogError(error.Message() + (error.hint.empty() ? "" : "\n" + error.hint));
+  ::dprintf(STDERR_FILENO, "%s\n%s", error.Message().c_str(),
+            error.hint.empty() ? "" : (error.hint + "\n").c_str());
   return 1;
 }
 
@@ -136,7 +141,8 @@ int Main(int argc, char** argv) {
   const Status served = Serve(*options, std::move(*config), *daemon);
   if (served) return 0;
   daemon->Failed(served.error());
-  return Fail(served.error());
+  LogError(served.error().Message());
+  return 1;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -155,6 +156,14 @@ Status NetProxy::Reconfigure(std::string network) {
   network_ = std::move(network);
   if (!link_) return {};  // between two proxies: the next one reads it
   return SendMessage(link_.get(), R"({"op":"config","network":)" + network_ + "}");
+}
+
+void NetProxy::CloseUnpublished() {
+  std::erase_if(listeners_, [this](const auto& each) {
+    if (MayPublish(setup_.config.publish, each.first)) return false;
+    ::shutdown(each.second.get(), SHUT_RDWR);  // the proxy has a descriptor of the same socket
+    return true;
+  });
 }
 
 void NetProxy::CloseLink() {

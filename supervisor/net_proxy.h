@@ -47,6 +47,8 @@ class NetProxy {
   Status Start(UniqueFd netns, std::string network);
   // The policy has changed: the running proxy is told, and the next one starts with it.
   Status Reconfigure(std::string network);
+  // The spec's ports have changed: listeners that it no longer allows are shut, whoever holds them.
+  void CloseUnpublished();
   // Closes the listeners and ends the proxy. Idempotent.
   void Stop();
   pid_t pid() const { return process_.pid(); }

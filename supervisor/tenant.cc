@@ -123,7 +123,10 @@ Result<Limits> Tenant::Set(const SetRequest& request) {
     return set.error();
   }
   config.limits = wanted;
-  if (request.publish) config.publish = *request.publish;
+  if (request.publish) {
+    config.publish = *request.publish;
+    if (proxy_) proxy_->CloseUnpublished();
+  }
   if (request.network) {
     config.network = *request.network;
     if (proxy_) BAILEY_TRY(proxy_->Reconfigure(config.network));

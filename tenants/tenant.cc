@@ -151,6 +151,11 @@ json::object Tenant::LiveSettings() const {
                        {"connections", limits.connections}};
   request["network"] = json::parse(netproxy::FormatProxyConfig(
       MakeProxyConfig(context_.host, effective_, context_.peers(name()))));
+  // The supervisor reads this one itself: what the proxy may ask for.
+  const auto& publish = *effective_.publish;
+  request["publish"] = publish.listening
+                           ? json::value()
+                           : json::value(json::array(publish.ports.begin(), publish.ports.end()));
   return request;
 }
 

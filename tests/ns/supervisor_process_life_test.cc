@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 
 #include "base/counters.h"
 #include "base/files.h"
+#include "supervisor/own_capabilities.h"
 #include "supervisor/tenant_cgroup.h"
 #include "tests/ns/supervisor_process_world.h"
 
@@ -195,6 +198,37 @@ TEST(Life, LimitsChangeLiveAndAreReadBack) {
   EXPECT_DOUBLE_EQ(held->cpu, 0.5);
   const json::object bad = world.Ask({{"op", "set"}, {"limits", {{"pids", -1}}}});
   EXPECT_EQ(bad.at("ok"), false);
+}
+
+TEST(Life, PublishedPortsChangeLive) {
+  World world;
+  world.config.process.start = {"/bin/httpd", "-f", "-p", "80", "-h", "/www"};
+  world.config.publish = {81};
+  ASSERT_EQ(State(world.Start()), "running");
+  const auto served = [&] { return !world.Fetch().empty(); };
+  const auto publish = [&](const json::value& ports) {
+    json::object network = json::parse(world.config.network).get_object();
+    network["publish"] = ports;
+    return world.Ask({{"op", "set"}, {"publish", ports}, {"network", network}}).at("ok");
+  };
+  EXPECT_FALSE(Eventually(served, 1));
+  EXPECT_EQ(publish({80}), true);
+  EXPECT_TRUE(Eventually(served));
+  EXPECT_EQ(publish({81}), true);
+  EXPECT_TRUE(Eventually([&] { return !served(); }));
+}
+
+TEST(Life, TheSupervisorKeepsTheCapabilitiesOfItsTableAlone) {
+  World world;
+  ASSERT_EQ(State(world.Start()), "running");
+  uint64_t kept = 0;
+  for (const OwnCapability& each : OwnCapabilities()) kept |= uint64_t{1} << each.number;
+  const auto status = ReadFile("/proc/" + std::to_string(world.SupervisorPid()) + "/status");
+  ASSERT_TRUE(status);
+  std::array<char, 32> mask{};
+  std::snprintf(mask.data(), mask.size(), "%016llx", static_cast<unsigned long long>(kept));
+  for (const char* set : {"CapBnd:\t", "CapPrm:\t", "CapEff:\t"})
+    EXPECT_NE(status->find(set + std::string(mask.data())), std::string::npos) << *status;
 }
 
 TEST(Life, ASecondSupervisorIsRefusedWhileTheTenantLives) {
