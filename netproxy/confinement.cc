@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <ctime>
 #include <memory>
 #include <string>
 
@@ -142,6 +143,7 @@ Status Confine(uint32_t uid) {
   if (uid == 0) return Errno("a proxy cannot run as root", EINVAL);
   const auto filter = CompileFilter();
   if (!filter) return filter.error();
+  ::tzset();  // else the first gmtime_r, for a line of the log, would open /etc/localtime
   BAILEY_TRY(EnterEmptyRoot());
   BAILEY_TRY(BecomeUser(uid));
   BAILEY_TRY(CheckUser(uid));

@@ -46,10 +46,11 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
 
 Status Proxy::Start() {
   relays_.SetLimit(config_.connections);
+  BAILEY_TRY(parts_.host_addresses.Watch(parts_.loop, [this] { OnHostAddresses(); }));
+  auto host = parts_.host_addresses.List();
+  if (!host) return host.error();
+  host_ = std::move(*host);
   BAILEY_TRY(ApplyPolicy());
-  BAILEY_TRY(parts_.host_addresses.Watch(parts_.loop, [this] {
-    if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
-  }));
   BAILEY_TRY(ServeSupervisor());
   BAILEY_TRY(denial_report_.Start());
   BAILEY_TRY(ServeInside());
@@ -81,12 +82,18 @@ Status Proxy::ServeSupervisor() {
        .on_gone = [this] { parts_.loop.Stop(); }});
 }
 
+void Proxy::OnHostAddresses() {
+  auto host = parts_.host_addresses.List();
+  if (!host) return LogError(host.error().Message());
+  if (*host == host_) return;
+  host_ = std::move(*host);
+  if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
+}
+
 // The proxy's own judgement changes before the kernel's copy of it: what is allowed no more is
 // refused here from now on, whatever the tries still say.
 Status Proxy::ApplyPolicy() {
-  auto host = parts_.host_addresses.List();
-  if (!host) return host.error();
-  auto policy = std::make_unique<EgressPolicy>(config_, std::move(*host));
+  auto policy = std::make_unique<EgressPolicy>(config_, host_);
   const std::vector<KernelPrefix> kernel = KernelPolicy(*policy);
   gatekeeper_.SetPolicy(std::move(policy));
   return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);

@@ -50,9 +50,11 @@ class Proxy {
   Status ServeInside();
   Status ServeSupervisor();
   Status ApplyPolicy();
+  void OnHostAddresses();
   void OnConfig(std::string_view message);
 
   ProxyConfig config_;
+  std::vector<Cidr> host_;  // the host's addresses
   ProxyParts parts_;
   Gatekeeper gatekeeper_;
   RelayTable relays_;

@@ -115,7 +115,9 @@ void World::MakeNetworks() {
   const std::string in_world = "nsenter --net=" + PathOf(world_) + " ip ";
   Run("ip link set lo up");
   Run("ip link add outside type veth peer name host netns " + PathOf(world_));
-  Run("ip addr add 203.0.113.1/24 dev outside && ip link set outside up");
+  // No link-local addresses that come up later: the proxy would look at them.
+  Run("ip link set outside addrgenmode none && ip link set outside up");
+  Run("ip addr add 203.0.113.1/24 dev outside");
   Run("ip addr add 203.0.113.7/32 dev outside && ip addr add 203.0.113.8/32 dev outside");
   Run("ip route add 198.51.100.0/24 via 203.0.113.200");
   Run(in_world + "link set lo up && " + in_world + "addr add 203.0.113.200/24 dev host");
@@ -208,6 +210,8 @@ void World::KillProxy() {
   proxy_ = {};
   supervisor_.join();
 }
+
+void World::HangUp() { ::shutdown(link_.get(), SHUT_RDWR); }
 
 bool World::ProxyIsAlive() const { return ::waitpid(proxy_.pid, nullptr, WNOHANG) == 0; }
 
@@ -304,6 +308,14 @@ int ConnectTo(const UniqueFd& socket, const Endpoint& to) {
   sockaddr_storage address{};
   const socklen_t size = Fill(to, address);
   return ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 ? 0 : errno;
+}
+
+int SendTo(const UniqueFd& socket, const Endpoint& to, std::string_view text) {
+  sockaddr_storage address{};
+  const socklen_t size = Fill(to, address);
+  const ssize_t sent = ::sendto(socket.get(), text.data(), text.size(), MSG_NOSIGNAL,
+                                reinterpret_cast<sockaddr*>(&address), size);
+  return sent < 0 ? errno : 0;
 }
 
 int BindAt(const UniqueFd& socket, const Endpoint& place) {

@@ -53,6 +53,7 @@ class World {
   // The proxy, as a supervisor has it.
   void StartProxy();  // with what was kept, if anything was
   void KillProxy();
+  void HangUp();  // the supervisor's end of the control socket closes
   void SendConfig(const ProxyConfig& config);
   pid_t proxy_pid() const { return proxy_.pid; }
   bool ProxyIsAlive() const;
@@ -94,7 +95,8 @@ class World {
 void InWorld(const std::function<void()>& body);
 
 // Small steps of the socket API; failures are -1 or an errno, for EXPECTs.
-int ConnectTo(const UniqueFd& socket, const Endpoint& to);  // 0 or errno
+int ConnectTo(const UniqueFd& socket, const Endpoint& to);                      // 0 or errno
+int SendTo(const UniqueFd& socket, const Endpoint& to, std::string_view text);  // 0 or errno
 int BindAt(const UniqueFd& socket, const Endpoint& place);
 void Listen(const UniqueFd& socket, const Endpoint& place);
 UniqueFd Accept(const UniqueFd& listener, Endpoint* from = nullptr);
