@@ -14,7 +14,7 @@ namespace bailey::supervisor {
 struct Allow {
   bool set_hostname = true;  // sethostname(2), carried out by the supervisor
   bool raw_sockets = false;  // SOCK_RAW for IPv4 and IPv6, made by the supervisor
-  bool mount = false;        // a mount namespace of the tenant's own
+  bool mount = false;        // a mount namespace of the tenant's own, and CAP_SYS_ADMIN over it
   bool mlock = false;        // no RLIMIT_MEMLOCK: the memory limit alone holds
   bool operator==(const Allow&) const = default;
 };

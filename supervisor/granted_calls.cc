@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/namespaces.h"
 #include "base/unique_fd.h"
+#include "supervisor/ptrace_right.h"
 
 namespace bailey::supervisor {
 namespace {
@@ -157,13 +158,16 @@ Grant CarryOut(const GrantContext& context, const DeniedCall& row, const seccomp
                seccomp_notif_resp* response) {
   const std::string_view name = row.name;
   if (name == "sethostname" && context.allow.set_hostname) {
+    const PtraceRightScope right;
     const int error = SetHostname(context, call);
     if (error == EPERM) return Grant::kDenied;
     response->error = -error;
     return Grant::kRespond;
   }
-  if (name == "socket" && context.allow.raw_sockets && IsRawInternetSocket(call.data))
+  if (name == "socket" && context.allow.raw_sockets && IsRawInternetSocket(call.data)) {
+    const PtraceRightScope right;
     return MakeRawSocket(context, call, response);
+  }
   return Grant::kDenied;
 }
 

@@ -1,6 +1,7 @@
 #include "supervisor/init_gate.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,9 +23,9 @@ namespace {
 // closes.
 enum Slot : int { kInput, kOutput, kError, kControl, kLauncher, kProgram };
 
+constexpr char kMountLimit[] = "/proc/sys/user/max_mnt_namespaces";
 constexpr auto kNamespaceLimits = std::to_array<const char*>({
     "/proc/sys/user/max_user_namespaces",
-    "/proc/sys/user/max_mnt_namespaces",
     "/proc/sys/user/max_pid_namespaces",
     "/proc/sys/user/max_net_namespaces",
     "/proc/sys/user/max_ipc_namespaces",
@@ -33,20 +34,27 @@ constexpr auto kNamespaceLimits = std::to_array<const char*>({
     "/proc/sys/user/max_time_namespaces",
 });
 
-// Only a member of the user namespace may write them: nobody can do it for us. /proc is still the
-// host's; the tenant's will have /proc/sys read-only.
-int ForbidNamespaces() {
-  for (const char* path : kNamespaceLimits) {
-    const int file = ::open(path, O_RDWR | O_CLOEXEC);
-    if (file < 0) return -1;
-    std::array<char, 2> now{};
-    const bool zero =
-        ::write(file, "0", 1) == 1 && ::pread(file, now.data(), now.size(), 0) > 0 && now[0] == '0';
-    ::close(file);
-    if (!zero) return -1;
-  }
-  return 0;
+// Writes 0 and reads it back.
+int ForbidMore(int limit) {
+  std::array<char, 2> now{};
+  const bool zero = limit >= 0 && ::pwrite(limit, "0", 1, 0) == 1 &&
+                    ::pread(limit, now.data(), now.size(), 0) > 0 && now[0] == '0';
+  ::close(limit);
+  return zero ? 0 : -1;
 }
+
+// Only a member of the user namespace may write them: nobody can do it for us. /proc is still the
+// host's; the tenant's will have /proc/sys read-only. Returns the limit of mount namespaces, open
+// and not yet written, or -1 and errno.
+int ForbidNamespaces() {
+  for (const char* path : kNamespaceLimits)
+    if (ForbidMore(::open(path, O_RDWR | O_CLOEXEC)) != 0) return -1;
+  return ::open(kMountLimit, O_RDWR | O_CLOEXEC);
+}
+
+// A copy of the finished mount namespace that the tenant owns. The kernel locks what it was given:
+// its attributes, and that nothing of it can be taken away to see what is below.
+int OwnMounts() { return ::unshare(CLONE_NEWNS); }
 
 [[noreturn]] void Fail(const WallFailure& failure) {
   SendPod(kControl,
@@ -81,13 +89,17 @@ void RunInitToGate(const InitGate& gate) {
   const std::array<int, 2> kept = {gate.launcher, gate.init_program};
   // At once: among the supervisor's descriptors are ends whose closing others wait for.
   if (ArrangeDescriptors(wanted, kept, &failure) != 0) ::_exit(1);
-  if (::prctl(PR_SET_DUMPABLE, 0) != 0 || ForbidNamespaces() != 0 ||
+  int mount_limit = -1;
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0 || (mount_limit = ForbidNamespaces()) < 0 ||
+      (!gate.own_mounts && ForbidMore(mount_limit) != 0) ||
       ::sethostname(gate.hostname, std::strlen(gate.hostname)) != 0)
     Fail({WallStep::kNamespaces, errno});
   if (::send(kLauncher, "", 1, MSG_NOSIGNAL) != 1) ::_exit(1);
   ::close(kLauncher);
 
   AwaitGate();
+  if (gate.own_mounts && (OwnMounts() != 0 || ForbidMore(mount_limit) != 0))
+    Fail({WallStep::kNamespaces, errno});
   if (::setsid() < 0 || ::chdir("/") != 0) Fail({WallStep::kIds, errno});
   if (BecomeTenantRoot(&failure) != 0) Fail(failure);
   if (OpenNullInput() != 0) Fail({WallStep::kDescriptors, errno});

@@ -16,6 +16,7 @@ struct InitGate {
   int init_program;  // executed when all walls stand
   const char* hostname;
   CapabilityMask keep;
+  bool own_mounts;  // Allow::mount
   const TenantFilter* filter;
 };
 

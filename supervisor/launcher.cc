@@ -23,6 +23,7 @@
 #include "supervisor/namespace_owners.h"
 #include "supervisor/pod_message.h"
 #include "supervisor/process_limits.h"
+#include "supervisor/ptrace_right.h"
 #include "supervisor/tenant_mounts.h"
 #include "supervisor/tenant_network.h"
 
@@ -108,6 +109,7 @@ Status Launcher::CloneInit() {
                       request_.init_program,
                       request_.config.hostname.c_str(),
                       KeptCapabilityMask(request_.allow),
+                      request_.allow.mount,
                       &request_.filter};
   int pidfd = -1;
   clone_args args{};
@@ -196,6 +198,7 @@ void RunLauncher(const LaunchRequest& request, int report_fd, int control) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::umask(0);
+  RaisePtraceRight();  // the checks ask for it; its lack is found there
   Launcher launcher(request, control);
   const Status launched = launcher.Run();
   LaunchReport report;

@@ -268,6 +268,9 @@ constexpr auto kNamespaceFlags = std::to_array<NamespaceFlag>({
     {CLONE_NEWCGROUP, true, "not needed"},
     {CLONE_NEWTIME, false, "not needed"},
 });
+constexpr char kCloneParent[] =
+    "a child of the caller's parent: for a program that was entered, of the supervisor's, which "
+    "does not know of it";
 
 constexpr uint64_t kInt = 0xffffffff;  // as much of a register as an int argument has
 constexpr uint64_t kSocketType = 0xf;  // net/socket.h: SOCK_TYPE_MASK; above it are flags
@@ -341,6 +344,8 @@ void AddNamespaces(std::vector<DeniedCall>& rows, const Allow& allow) {
     rows.push_back({"unshare", test, EPERM, DenialWall::kNamespace, row.reason});
     if (row.clone_too) rows.push_back({"clone", test, EPERM, DenialWall::kNamespace, row.reason});
   }
+  rows.push_back(
+      {"clone", {{0, CLONE_PARENT, CLONE_PARENT}}, EPERM, DenialWall::kSeccomp, kCloneParent});
   if (allow.mount) return;
   for (const char* name : kMounts)
     rows.push_back({name, {}, EPERM, DenialWall::kNamespace, "the mount namespace is the host's"});

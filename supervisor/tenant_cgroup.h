@@ -40,9 +40,9 @@ class TenantCgroup {
   std::vector<std::string> ServersTasks() const { return Tasks("/servers"); }
 
   Status Freeze(bool frozen) const;
-  // SIGKILL to all members at once, frozen ones too; ENOENT if the group is gone. The group is of no
-  // further use: Linux 6.12 to 6.18 at least kill whatever is cloned into a group that was killed
-  // once (the child is compared with the kill counter of its parent's group). Remove() it.
+  // SIGKILL to all members at once, frozen ones too; ENOENT if the group is gone. The group is of
+  // no further use: Linux 6.12 to 6.18 at least kill whatever is cloned into a group that was
+  // killed once (the child is compared with the kill counter of its parent's group). Remove() it.
   Status KillTenant() const { return Kill("/tenant"); }
   Status KillServers() const { return Kill("/servers"); }
   // Processes of the tenant, as the host numbers them.

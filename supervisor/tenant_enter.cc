@@ -1,11 +1,15 @@
 // S is the supervisor, E its child that goes inside, C the process that stays there.
 //
-//  1. S: clone3 of E into the tenant's v2 group.
+//  1. S: clone3 of E into the tenant's v2 group. As C will be its child, S gives up what a child
+//     could use: CAP_SYS_PTRACE, but for moments (supervisor/ptrace_right.h).
 //  2. E: not dumpable; v1 groups; limits; joins all namespaces in one setns (one by one works only
 //     with the user namespace last, and going on after a failure would run in the host's).
 //  3. E: ids, keyring, terminal, descriptors, bounding set → seccomp → capset, each checked. E is
 //     not in the tenant's pid namespace itself: nobody inside can see, stop or trace it.
-//  4. E: clone of C, in the tenant's pid namespace, as S's child. E says who C is, and ends.
+//  4. E: clone of C, in the tenant's pid namespace. E says who C is, and ends; S, being a
+//  subreaper,
+//     is C's parent then. (CLONE_PARENT would say so at once, but the filter that stands by now
+//     must deny it: C could add children to S that nobody reaps.)
 //  5. C: executes bailey-init from its memfd as bailey-enter (init_enter.cc).
 #include "supervisor/tenant_enter.h"
 
@@ -30,6 +34,7 @@
 #include "supervisor/enter_protocol.h"
 #include "supervisor/pod_message.h"
 #include "supervisor/process_limits.h"
+#include "supervisor/ptrace_right.h"
 #include "supervisor/walls.h"
 
 namespace bailey::supervisor {
@@ -86,10 +91,10 @@ int OpenTerminal(const Entry& entry, Terminal* terminal) {
   return 0;
 }
 
-// clone(2): the filter that stands by now has no clone3.
+// clone(2): for the filter that stands by now, there is no clone3.
 pid_t CloneIntoTenant(int* pidfd) {
   return static_cast<pid_t>(
-      ::syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD, nullptr, pidfd, nullptr, nullptr));
+      ::syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, pidfd, nullptr, nullptr));
 }
 
 [[noreturn]] void RunHelper(int helper, const Entry& entry) {
@@ -103,7 +108,8 @@ void JoinTenant(const Entry& entry, EntryReport& report) {
   const int message = entry.message;
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::prctl(PR_SET_DUMPABLE, 0) != 0) Fail(message, report, Step::kLimits);
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0 || RaisePtraceRight() != 0)
+    Fail(message, report, Step::kLimits);
   for (const int tasks : entry.tasks)
     if (::write(tasks, "0", 1) != 1) Fail(message, report, Step::kGroups);
   if (SetTenantProcessLimits(entry.tenant->allow) != 0) Fail(message, report, Step::kLimits);
@@ -238,6 +244,8 @@ Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup
 Result<EnteredProcess> EnterTenant(const LaunchedTenant& tenant, const TenantCgroup& cgroup,
                                    const EnterRequest& request) {
   if (request.argv.empty()) return Invalid("no program to run");
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return Errno("become a subreaper");
+  if (LowerPtraceRight() != 0) return Errno("give up CAP_SYS_PTRACE");
   std::array<int, 2> report{};
   if (::pipe2(report.data(), O_CLOEXEC) != 0) return Errno("pipe2");
   UniqueFd report_ours(report[0]);

@@ -3,7 +3,8 @@
 // the tenant's /etc/passwd and the working directory, behind all walls, and executes the program.
 //
 // Returns as soon as that process exists; nothing here waits for the tenant's file server, nor for
-// anything else that the tenant can hold up. The caller has one thread.
+// anything else that the tenant can hold up. The caller has one thread; it becomes a subreaper, and
+// CAP_SYS_PTRACE leaves its effective set (supervisor/ptrace_right.h).
 #pragma once
 
 #include <sys/types.h>

@@ -82,6 +82,7 @@ TEST_F(Filter, DeniesAndCounts) {
       {"unshare_time", EPERM, kNamespace},
       {"clone_user", EPERM, kNamespace},
       {"clone_net", EPERM, kNamespace},
+      {"clone_parent", EPERM, kSeccomp},
       {"setns", EPERM, kNamespace},
       {"raw", EPERM, kCapability},
       {"raw6", EPERM, kCapability},
@@ -151,6 +152,7 @@ TEST_F(Filter, LeavesTheRestToTheKernel) {
       {"mknod_fifo", 0, kUncounted},
       {"chroot", 0, kUncounted},
       {"ptrace_child", 0, kUncounted},
+      {"trace_me_grandchild", 0, kUncounted},
       {"kill_everybody", 0, kUncounted},
       {"tiocgpgrp", 0, kUncounted},
       {"adjtimex", 0, kUncounted},
@@ -170,6 +172,7 @@ TEST_F(Filter, LeavesTheRestToTheKernel) {
       {"write_sys", EACCES, kUncounted},
       {"create_in_sys", EROFS, kUncounted},
       {"ptrace_init", EPERM, kUncounted},
+      {"trace_me", EPERM, kUncounted},  // its parent is the supervisor
       {"oom_below_zero", EACCES, kUncounted},
       {"raise_files", EPERM, kUncounted},
       {"nice", EACCES, kUncounted},
@@ -204,6 +207,27 @@ TEST_F(Filter, GrantsRawSocketsToThoseWhoHoldTheCapability) {
   Expect(*tenant, {"raw6", 0, kUncounted});
   Expect(*tenant, {"raw_user", EPERM, kUncounted});
   Expect(*tenant, {"packet", EPERM, kCapability});
+}
+
+TEST_F(Filter, AMountingTenantOwnsItsMountsAndNothingMore) {
+  const auto tenant = Started({.mount = true});
+  for (const Attempt& attempt : std::to_array<Attempt>({
+           {"mount", 0, kUncounted},
+           {"bind", 0, kUncounted},
+           {"umount_mask", EINVAL, kUncounted},  // locked
+           {"umount_proc", EINVAL, kUncounted},
+           {"remount", EPERM, kUncounted},
+           {"remount_dev", EPERM, kUncounted},
+           {"mount_proc", EPERM, kUncounted},  // would show what is masked
+           {"mount_sysfs", EPERM, kUncounted},
+           {"unshare_mnt", EPERM, kNamespace},
+           {"setns", EPERM, kNamespace},
+           {"mknod_char", EPERM, kCapability},
+           {"add_address", EPERM, kUncounted},
+           {"write_max_user", EACCES, kUncounted},
+       }))
+    Expect(*tenant, attempt);
+  EXPECT_EQ(tenant->Run({"/probe", "cat", "/proc/sys/user/max_mnt_namespaces"}).output, "0\n");
 }
 
 TEST_F(Filter, ATenantThatSpamsWaitsAndTheLoopDoesNot) {

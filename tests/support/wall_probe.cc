@@ -144,6 +144,12 @@ const std::map<std::string, Attempt>& Attempts() {
       {"nothing", [] { return 0L; }},
       // mounts
       {"mount", [] { return ::mount("t", "/tmp", "tmpfs", 0, nullptr); }},
+      {"mount_proc", [] { return ::mount("p", "/tmp", "proc", 0, nullptr); }},
+      {"mount_sysfs", [] { return ::mount("s", "/tmp", "sysfs", 0, nullptr); }},
+      {"bind", [] { return ::mount("/etc", "/tmp", nullptr, MS_BIND, nullptr); }},
+      {"umount_mask", [] { return ::umount2("/proc/keys", MNT_DETACH); }},
+      {"umount_proc", [] { return ::umount2("/proc", MNT_DETACH); }},
+      {"remount_dev", [] { return ::mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND, nullptr); }},
       {"umount", [] { return ::umount2("/proc/kcore", MNT_DETACH); }},
       {"remount",
        [] { return ::mount(nullptr, "/proc/sys", nullptr, MS_REMOUNT | MS_BIND, nullptr); }},
@@ -167,6 +173,7 @@ const std::map<std::string, Attempt>& Attempts() {
       {"unshare_files", [] { return static_cast<long>(::unshare(CLONE_FILES)); }},
       {"clone_user", [] { return CloneWith(CLONE_NEWUSER); }},
       {"clone_net", [] { return CloneWith(CLONE_NEWNET); }},
+      {"clone_parent", [] { return CloneWith(CLONE_PARENT); }},
       {"clone_plain", [] { return CloneWith(0); }},
       {"clone3", [] { return Clone3(); }},
       {"setns", [] { return static_cast<long>(::setns(::open("/proc/1/ns/net", O_RDONLY), 0)); }},
@@ -220,6 +227,16 @@ const std::map<std::string, Attempt>& Attempts() {
       {"create_in_sys", [] { return long{::mkdir("/sys/x", 0755)}; }},
       // processes
       {"ptrace_init", [] { return ::ptrace(PTRACE_SEIZE, 1, nullptr, nullptr); }},
+      {"trace_me", [] { return ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr); }},
+      {"trace_me_grandchild",
+       [] {
+         const pid_t child = ::fork();
+         if (child == 0) ::_exit(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 ? 0 : errno);
+         int status = 0;
+         ::waitpid(child, &status, 0);
+         errno = WEXITSTATUS(status);
+         return errno == 0 ? 0L : -1L;
+       }},
       {"ptrace_child",
        [] {
          const pid_t child = ::fork();
