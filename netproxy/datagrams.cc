@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "base/log.h"
-#include "netproxy/raw_datagram.h"
+#include "netproxy/raw_packet.h"
 
 namespace bailey::netproxy {
 namespace {
@@ -58,8 +58,15 @@ void Datagrams::OnReadable(int capturing, int raw) {
 }
 
 void Datagrams::OnDatagram(int raw, const Endpoint& from, const Endpoint& to, Bytes payload) {
-  if (!gatekeeper_.SourceIsTenants(from.address) || !gatekeeper_.IsDnsStub(to)) return;
-  ask_dns_(payload, [raw, from, to](Bytes answer) {
+  if (!gatekeeper_.SourceIsTenants(from.address)) return;
+  if (gatekeeper_.IsDnsStub(to)) return AskDns(raw, from, to, payload);
+  if (flows_.Has(from, to) || gatekeeper_.AllowsUdp(to))
+    return flows_.Forward(raw, from, to, payload);
+  SendRawUnreachable(raw, Unreachable::kProhibited, from, to);
+}
+
+void Datagrams::AskDns(int raw, const Endpoint& from, const Endpoint& to, Bytes query) {
+  ask_dns_(query, [raw, from, to](Bytes answer) {
     if (const Status sent = SendRawDatagram(raw, to, from, answer); !sent)
       LogWarning(sent.error().Message());
   });

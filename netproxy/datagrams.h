@@ -1,8 +1,7 @@
-// Datagrams: takes what the tenant sends by UDP to addresses that are not its own, and sends the
-// answers back from where the tenant sent to. Runs on the loop's thread.
-//
-// Only the DNS stub is served so far: everything else is dropped here, without an answer, and never
-// leaves the host (the egress programs have refused what the policy refuses, with EACCES).
+// Datagrams: takes what the tenant sends by UDP to addresses that are not its own: questions to the
+// DNS stub, and all the rest, which goes on by flows as far as the policy allows. What is refused
+// only here (most of it the egress programs have refused, with EACCES) is answered with the ICMP
+// error for "prohibited". Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +12,7 @@
 #include "base/counters.h"
 #include "base/event_loop.h"
 #include "base/ip_address.h"
+#include "netproxy/datagram_flows.h"
 #include "netproxy/gatekeeper.h"
 
 namespace bailey::netproxy {
@@ -23,8 +23,9 @@ class Datagrams {
   using Reply = std::function<void(Bytes)>;
 
   // `ask_dns` answers a query, at most once. All references outlive this.
-  Datagrams(EventLoop& loop, Gatekeeper& gatekeeper, std::function<void(Bytes, Reply)> ask_dns)
-      : loop_(loop), gatekeeper_(gatekeeper), ask_dns_(std::move(ask_dns)) {}
+  Datagrams(EventLoop& loop, Gatekeeper& gatekeeper, DatagramFlows& flows,
+            std::function<void(Bytes, Reply)> ask_dns)
+      : loop_(loop), gatekeeper_(gatekeeper), flows_(flows), ask_dns_(std::move(ask_dns)) {}
 
   // `capturing` and `raw`: of one family, inside; they stay the caller's.
   Status Serve(int capturing, int raw);
@@ -32,9 +33,11 @@ class Datagrams {
  private:
   void OnReadable(int capturing, int raw);
   void OnDatagram(int raw, const Endpoint& from, const Endpoint& to, Bytes payload);
+  void AskDns(int raw, const Endpoint& from, const Endpoint& to, Bytes query);
 
   EventLoop& loop_;
   Gatekeeper& gatekeeper_;
+  DatagramFlows& flows_;
   std::function<void(Bytes, Reply)> ask_dns_;
   std::vector<uint8_t> buffer_ = std::vector<uint8_t>(65536);
 };

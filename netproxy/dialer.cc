@@ -7,8 +7,8 @@
 
 namespace bailey::netproxy {
 
-Result<UniqueFd> Dial(const IpAddress& source, const Endpoint& to) {
-  UniqueFd fd(::socket(to.address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+Result<UniqueFd> Dial(const IpAddress& source, const Endpoint& to, int type) {
+  UniqueFd fd(::socket(to.address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return Errno("socket");
   // The port is chosen at connect(2), when the whole quadruple is known: 60,000 connections per
   // destination, not per tenant.

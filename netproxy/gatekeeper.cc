@@ -16,13 +16,13 @@ bool Gatekeeper::SourceIsTenants(const IpAddress& from) {
   return false;
 }
 
-bool Gatekeeper::Allows(const Endpoint& to) {
+bool Gatekeeper::Allows(const Endpoint& to, bool tcp) {
   const Judgement judgement = policy_->Judge(to);
   switch (judgement.verdict) {
     case Verdict::kAllow:
       return true;
     case Verdict::kAskPeer:
-      if (IsPublished(to)) return true;
+      if (tcp && IsPublished(to)) return true;
       counters_.Add(DenialCounter(DenyReason::kTenant));
       return false;
     case Verdict::kDeny:

@@ -1,5 +1,7 @@
 #include "netproxy/outbound.h"
 
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -32,10 +34,10 @@ void Outbound::OnConnections(int listener) {
 
 void Outbound::OnConnection(AcceptedSocket accepted) {
   if (gatekeeper_.IsDnsStub(accepted.to)) return serve_dns_(std::move(accepted.fd));
-  if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.Allows(accepted.to) ||
+  if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.AllowsTcp(accepted.to) ||
       !relays_.Admit())
     return Refuse(accepted.fd);
-  auto outside = Dial(gatekeeper_.policy().config().ip, accepted.to);
+  auto outside = Dial(gatekeeper_.policy().config().ip, accepted.to, SOCK_STREAM);
   if (outside) return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(*outside));
   if (outside.error().code.value() == EXDEV) {
     counters_.Add(NetCounter::kSourceViolations);

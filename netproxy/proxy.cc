@@ -30,7 +30,8 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
            }),
       outbound_(parts_.loop, gatekeeper_, relays_, *parts_.counters.get(),
                 [this](UniqueFd connection) { dns_.Serve(std::move(connection)); }),
-      datagrams_(parts_.loop, gatekeeper_,
+      flows_(parts_.loop, *parts_.counters.get(), config_.ip),
+      datagrams_(parts_.loop, gatekeeper_, flows_,
                  [this](Datagrams::Bytes query, Datagrams::Reply reply) {
                    dns_.Ask(query, std::move(reply));
                  }),
@@ -96,6 +97,9 @@ Status Proxy::ApplyPolicy() {
   auto policy = std::make_unique<EgressPolicy>(config_, host_);
   const std::vector<KernelPrefix> kernel = KernelPolicy(*policy);
   gatekeeper_.SetPolicy(std::move(policy));
+  flows_.KeepOnly([this](const Endpoint& to) {
+    return gatekeeper_.policy().Judge(to).verdict == Verdict::kAllow;
+  });
   return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/counters.h"
 #include "base/event_loop.h"
+#include "netproxy/datagram_flows.h"
 #include "netproxy/datagrams.h"
 #include "netproxy/denial_report.h"
 #include "netproxy/dns_stub.h"
@@ -60,6 +61,7 @@ class Proxy {
   RelayTable relays_;
   DnsStub dns_;
   Outbound outbound_;
+  DatagramFlows flows_;
   Datagrams datagrams_;
   Inbound inbound_;
   Publisher publisher_;

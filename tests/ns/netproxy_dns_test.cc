@@ -88,17 +88,6 @@ Endpoint Stub(const std::string& tenant_ip = kTenantIp) {
   return {DnsStubAddress(*IpAddress::Parse(tenant_ip)), 53};
 }
 
-std::string ReceiveDatagram(const UniqueFd& socket, Endpoint* from) {
-  char buffer[1500];
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  const ssize_t got = ::recvfrom(socket.get(), buffer, sizeof buffer, 0,
-                                 reinterpret_cast<sockaddr*>(&address), &size);
-  EXPECT_GE(got, 0) << "recvfrom: errno " << errno;
-  *from = Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address));
-  return {buffer, static_cast<size_t>(std::max<ssize_t>(got, 0))};
-}
-
 TEST(Dns, ByUdp) {
   InWorld([] {
     World world(WithResolver());

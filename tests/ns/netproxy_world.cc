@@ -379,6 +379,17 @@ std::string Receive(const UniqueFd& socket, size_t bytes) {
   return text;
 }
 
+std::string ReceiveDatagram(const UniqueFd& socket, Endpoint* from) {
+  char buffer[65536];
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  const ssize_t got = ::recvfrom(socket.get(), buffer, sizeof buffer, 0,
+                                 reinterpret_cast<sockaddr*>(&address), &size);
+  EXPECT_GE(got, 0) << "recvfrom: errno " << errno;
+  *from = Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address));
+  return {buffer, static_cast<size_t>(std::max<ssize_t>(got, 0))};
+}
+
 int ReceiveErrno(const UniqueFd& socket) {
   char byte = 0;
   const ssize_t got = ::recv(socket.get(), &byte, 1, 0);

@@ -104,6 +104,7 @@ Endpoint LocalEnd(const UniqueFd& socket);
 Endpoint RemoteEnd(const UniqueFd& socket);
 void Send(const UniqueFd& socket, std::string_view text);
 std::string Receive(const UniqueFd& socket, size_t bytes);  // fewer at the end of file
+std::string ReceiveDatagram(const UniqueFd& socket, Endpoint* from);
 int ReceiveErrno(const UniqueFd& socket);  // of a recv that must fail; 0 for the end of file
 
 }  // namespace bailey::netproxy

@@ -1,0 +1,69 @@
+// DatagramFlows: UDP between a socket of the tenant's and one foreign address, as long as it is
+// used. Each flow has a socket of the host's, bound to the tenant's IP and connected, so that only
+// that address gets through; what it answers goes inside from where the tenant sent to, and its
+// ICMP errors as ICMP errors. Flows end 30 s after the last datagram, or 180 s if it was ever
+// answered; the one that was used longest ago makes room for a new one. Runs on the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/event_loop.h"
+#include "base/ip_address.h"
+#include "base/unique_fd.h"
+
+namespace bailey::netproxy {
+
+class DatagramFlows {
+ public:
+  static constexpr size_t kMostFlows = 512;  // a descriptor each
+  using Bytes = std::span<const uint8_t>;
+
+  // All references outlive this.
+  DatagramFlows(EventLoop& loop, CounterPage<NetCounter>& counters, const IpAddress& tenant_ip)
+      : loop_(loop), counters_(counters), tenant_ip_(tenant_ip) {}
+  ~DatagramFlows();
+  DatagramFlows(const DatagramFlows&) = delete;
+  DatagramFlows& operator=(const DatagramFlows&) = delete;
+
+  bool Has(const Endpoint& inside, const Endpoint& foreign) const {
+    return index_.contains({inside, foreign});
+  }
+  // Sends `payload` on, by the flow of these two or by a new one. `raw`: for the answers.
+  void Forward(int raw, const Endpoint& inside, const Endpoint& foreign, Bytes payload);
+  // Ends the flows to places that a new policy does not allow.
+  void KeepOnly(const std::function<bool(const Endpoint& foreign)>& allowed);
+  size_t size() const { return flows_.size(); }
+
+ private:
+  struct Flow {
+    Endpoint inside, foreign;
+    int raw;
+    UniqueFd socket;
+    EventLoop::Clock::time_point used;
+    bool answered = false;
+  };
+  using Place = std::list<Flow>::iterator;  // the most recently used first
+
+  Result<Place> Find(int raw, const Endpoint& inside, const Endpoint& foreign);
+  void OnReadable(Place flow);
+  void OnError(const Flow& flow, int error);
+  void Touch(Place flow);
+  void Remove(Place flow);
+  void Sweep();
+
+  EventLoop& loop_;
+  CounterPage<NetCounter>& counters_;
+  const IpAddress tenant_ip_;
+  std::list<Flow> flows_;
+  std::map<std::pair<Endpoint, Endpoint>, Place> index_;
+  std::vector<uint8_t> buffer_ = std::vector<uint8_t>(65536);
+  EventLoop::TimerId sweep_ = 0;
+};
+
+}  // namespace bailey::netproxy

@@ -1,0 +1,141 @@
+#include "netproxy/raw_packet.h"
+
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace bailey::netproxy {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+constexpr size_t kMostPayload = 65'000;  // lo takes it unfragmented
+constexpr uint8_t kHops = 64;
+
+template <class T>
+Bytes AsBytes(const T& value) {
+  return {reinterpret_cast<const uint8_t*>(&value), sizeof value};
+}
+
+// RFC 1071: the one's complement sum, in host order, of big-endian 16-bit words.
+uint32_t Sum(Bytes bytes, uint32_t sum) {
+  for (size_t i = 0; i + 1 < bytes.size(); i += 2)
+    sum += static_cast<uint32_t>(bytes[i] << 8 | bytes[i + 1]);
+  if (bytes.size() % 2 != 0) sum += static_cast<uint32_t>(bytes.back() << 8);
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return sum;
+}
+
+// The pseudo header: both addresses, the protocol, the length.
+uint32_t PseudoSum(const IpAddress& from, const IpAddress& to, uint8_t protocol, size_t length) {
+  const auto size = static_cast<size_t>(from.bits() / 8);
+  uint32_t sum = Sum({from.bytes().data(), size}, protocol + static_cast<uint32_t>(length));
+  return Sum({to.bytes().data(), size}, sum);
+}
+
+udphdr UdpHeader(const Endpoint& from, const Endpoint& to, Bytes payload) {
+  const size_t length = sizeof(udphdr) + payload.size();
+  udphdr header{};
+  header.uh_sport = htons(from.port);
+  header.uh_dport = htons(to.port);
+  header.uh_ulen = htons(static_cast<uint16_t>(length));
+  uint32_t sum = PseudoSum(from.address, to.address, IPPROTO_UDP, length);
+  sum = Sum(payload, Sum(AsBytes(header), sum));
+  const auto checksum = static_cast<uint16_t>(~sum);
+  header.uh_sum = htons(checksum == 0 ? 0xffff : checksum);  // 0 would mean that there is none
+  return header;
+}
+
+// The kernel fills in IPv4's id and checksum: raw(7).
+std::vector<uint8_t> IpHeader(const IpAddress& from, const IpAddress& to, uint8_t protocol,
+                              size_t size) {
+  if (to.is_v6()) {
+    ip6_hdr header{};
+    header.ip6_vfc = 6 << 4;
+    header.ip6_plen = htons(static_cast<uint16_t>(size));
+    header.ip6_nxt = protocol;
+    header.ip6_hlim = kHops;
+    std::memcpy(&header.ip6_src, from.bytes().data(), sizeof header.ip6_src);
+    std::memcpy(&header.ip6_dst, to.bytes().data(), sizeof header.ip6_dst);
+    const Bytes bytes = AsBytes(header);
+    return {bytes.begin(), bytes.end()};
+  }
+  ip header{};
+  header.ip_v = 4;
+  header.ip_hl = sizeof header / 4;
+  header.ip_len = htons(static_cast<uint16_t>(sizeof header + size));
+  header.ip_ttl = kHops;
+  header.ip_p = protocol;
+  header.ip_src.s_addr = htonl(from.v4());
+  header.ip_dst.s_addr = htonl(to.v4());
+  const Bytes bytes = AsBytes(header);
+  return {bytes.begin(), bytes.end()};
+}
+
+Status SendPacket(int raw, const IpAddress& to, const std::array<Bytes, 3>& parts) {
+  std::array<iovec, 3> vectors{};
+  for (size_t i = 0; i < parts.size(); ++i)
+    vectors[i] = {const_cast<uint8_t*>(parts[i].data()), parts[i].size()};
+  sockaddr_storage address{};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = Endpoint{to, 0}.ToSockaddr(&address);
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = vectors.size();
+  if (::sendmsg(raw, &message, MSG_NOSIGNAL) < 0) return Errno("packet to " + to.ToString());
+  return {};
+}
+
+uint8_t CodeOf(Unreachable reason, bool v6) {
+  switch (reason) {
+    case Unreachable::kPort:
+      return v6 ? ICMP6_DST_UNREACH_NOPORT : ICMP_PORT_UNREACH;
+    case Unreachable::kHost:
+      return v6 ? ICMP6_DST_UNREACH_ADDR : ICMP_HOST_UNREACH;
+    case Unreachable::kProhibited:
+      break;
+  }
+  return v6 ? ICMP6_DST_UNREACH_ADMIN : ICMP_PKT_FILTERED;
+}
+
+}  // namespace
+
+Status SendRawDatagram(int raw, const Endpoint& from, const Endpoint& to, Bytes payload) {
+  if (payload.size() > kMostPayload) return Errno("datagram to " + to.ToString(), EMSGSIZE);
+  const udphdr udp = UdpHeader(from, to, payload);
+  const std::vector<uint8_t> header =
+      IpHeader(from.address, to.address, IPPROTO_UDP, sizeof udp + payload.size());
+  return SendPacket(raw, to.address, {header, AsBytes(udp), payload});
+}
+
+Status SendRawUnreachable(int raw, Unreachable reason, const Endpoint& from, const Endpoint& to) {
+  const bool v6 = to.address.is_v6();
+  const uint8_t protocol = static_cast<uint8_t>(v6 ? int{IPPROTO_ICMPV6} : int{IPPROTO_ICMP});
+  // What it is about: the headers of the datagram, by which the kernel finds the socket.
+  const udphdr udp = UdpHeader(from, to, {});
+  std::vector<uint8_t> about = IpHeader(from.address, to.address, IPPROTO_UDP, sizeof udp);
+  const Bytes ports = AsBytes(udp);
+  about.insert(about.end(), ports.begin(), ports.end());
+  // ICMP's and ICMPv6's header look the same here: type, code, checksum, four unused bytes.
+  std::array<uint8_t, 8> icmp{static_cast<uint8_t>(v6 ? ICMP6_DST_UNREACH : ICMP_DEST_UNREACH),
+                              CodeOf(reason, v6)};
+  const size_t size = icmp.size() + about.size();
+  const uint32_t pseudo = v6 ? PseudoSum(to.address, from.address, protocol, size) : 0;
+  const auto checksum = static_cast<uint16_t>(~Sum(about, Sum(icmp, pseudo)));
+  icmp[2] = static_cast<uint8_t>(checksum >> 8);
+  icmp[3] = static_cast<uint8_t>(checksum & 0xff);
+  const std::vector<uint8_t> header = IpHeader(to.address, from.address, protocol, size);
+  return SendPacket(raw, from.address, {header, icmp, about});
+}
+
+}  // namespace bailey::netproxy

@@ -1,0 +1,99 @@
+// UDP through a running proxy.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include "netproxy/datagram_flows.h"
+#include "tests/ns/netproxy_world.h"
+
+namespace bailey::netproxy {
+namespace {
+
+TEST(Udp, GoesOutFromTheTenantsIpAndComesBackFromTheRealPeer) {
+  for (const char* ip : {kTenantIp, "2001:db8:113::7"})
+    InWorld([ip] {
+      const World world({.tenant_ip = ip});
+      const Endpoint place =
+          At(ip == std::string(kTenantIp) ? kWorldIp : "2001:db8:113::200", 8000);
+      const int family = place.address.family();
+      const UniqueFd server = world.Outside(SOCK_DGRAM, family);
+      ASSERT_EQ(BindAt(server, place), 0);
+      const UniqueFd connected = world.Tenant(SOCK_DGRAM, family);
+      const UniqueFd loose = world.Tenant(SOCK_DGRAM, family);
+      ASSERT_EQ(ConnectTo(connected, place), 0);
+      for (int i = 0; i < 3; ++i) {
+        Endpoint from, back;
+        Send(connected, "question");
+        EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+        EXPECT_EQ(from.address.ToString(), ip);
+        ASSERT_EQ(SendTo(server, from, "answer"), 0);
+        EXPECT_EQ(ReceiveDatagram(connected, &back), "answer");
+        ASSERT_EQ(SendTo(loose, place, "loose"), 0);
+        EXPECT_EQ(ReceiveDatagram(server, &from), "loose");
+        ASSERT_EQ(SendTo(server, from, std::string(9000, 'x')), 0);
+        EXPECT_EQ(ReceiveDatagram(loose, &back), std::string(9000, 'x'));
+        EXPECT_EQ(back, place);
+      }
+      EXPECT_EQ(world.Count(NetCounter::kDatagramsOut), 6u);
+      EXPECT_EQ(world.Count(NetCounter::kDatagramsIn), 6u);
+    });
+}
+
+TEST(Udp, OnlyThePeerGetsThrough) {
+  InWorld([] {
+    const World world;
+    const UniqueFd server = world.Outside(SOCK_DGRAM), stranger = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At(kWorldIp, 8000)), 0);
+    const UniqueFd client = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(SendTo(client, At(kWorldIp, 8000), "x"), 0);
+    Endpoint from, back;
+    EXPECT_EQ(ReceiveDatagram(server, &from), "x");
+    ASSERT_EQ(SendTo(stranger, from, "forged"), 0);
+    ASSERT_EQ(SendTo(server, from, "real"), 0);
+    EXPECT_EQ(ReceiveDatagram(client, &back), "real");
+  });
+}
+
+TEST(Udp, ARefusedDatagramIsReported) {
+  for (const char* ip : {kTenantIp, "2001:db8:113::7"})
+    InWorld([ip] {
+      const World world({.tenant_ip = ip});
+      const Endpoint place = At(ip == std::string(kTenantIp) ? kWorldIp : "2001:db8:113::200", 9);
+      const UniqueFd client = world.Tenant(SOCK_DGRAM, place.address.family());
+      ASSERT_EQ(ConnectTo(client, place), 0);
+      Send(client, "x");
+      EXPECT_EQ(ReceiveErrno(client), ECONNREFUSED);
+      EXPECT_EQ(world.Count(NetCounter::kRefusedUpstream), 1u);
+    });
+}
+
+TEST(Udp, AnotherTenantIsNotReached) {
+  InWorld([] {
+    const World world;
+    const UniqueFd peer = world.Host(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(peer, At(kPeerIp, 8000)), 0);
+    const UniqueFd client = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(ConnectTo(client, At(kPeerIp, 8000)), 0);
+    Send(client, "x");
+    EXPECT_EQ(ReceiveErrno(client), EHOSTUNREACH);
+    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 1u);
+  });
+}
+
+TEST(Udp, FlowsAreBounded) {
+  InWorld([] {
+    const World world;
+    const UniqueFd server = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At(kWorldIp, 8000)), 0);
+    Endpoint from, back;
+    for (size_t i = 0; i < DatagramFlows::kMostFlows * 2; ++i) {
+      const UniqueFd client = world.Tenant(SOCK_DGRAM);
+      ASSERT_EQ(SendTo(client, At(kWorldIp, 8000), "x"), 0);
+      EXPECT_EQ(ReceiveDatagram(server, &from), "x");
+      ASSERT_EQ(SendTo(server, from, "y"), 0);
+      EXPECT_EQ(ReceiveDatagram(client, &back), "y");
+    }
+  });
+}
+
+}  // namespace
+}  // namespace bailey::netproxy
