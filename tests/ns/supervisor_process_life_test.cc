@@ -5,9 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-
 #include "base/capabilities.h"
 #include "base/counters.h"
 #include "base/files.h"
@@ -142,7 +139,7 @@ TEST(Life, AMissingStartCommandFailsTheStart) {
 struct Breakage {
   const char* name;
   const char* stage;
-  void (*apply)(TenantConfig& config);
+  void (*apply)(World& world);
 };
 
 // Each stage is made to fail once: the reason is kept, and everything else is undone.
@@ -150,7 +147,7 @@ class FailingStage : public testing::TestWithParam<Breakage> {};
 
 TEST_P(FailingStage, IsRolledBack) {
   World world;
-  GetParam().apply(world.config);
+  GetParam().apply(world);
   const json::object failed = world.Start();
   EXPECT_EQ(State(failed), "failed") << failed;
   EXPECT_EQ(failed.at("stage"), GetParam().stage) << failed;
@@ -160,26 +157,21 @@ TEST_P(FailingStage, IsRolledBack) {
   EXPECT_THAT(world.Leftovers(), IsEmpty());
 }
 
-void ShadowPrograms(TenantConfig& config, const std::string& broken) {
-  const std::string dir = config.layers.upper + "/../programs";
-  std::filesystem::create_directory(dir);
-  for (const char* name : {"bailey-fs", "bailey-netproxy", "bailey-init"})
-    std::filesystem::create_symlink(name == broken ? "/bin/false" : config.programs + "/" + name,
-                                    dir + "/" + name);
-  config.programs = dir;
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Stages, FailingStage,
     testing::Values(
         Breakage{"Address", "groups",
-                 [](TenantConfig& c) { c.ip = *IpAddress::Parse("203.0.113.9"); }},
-        Breakage{"Layer", "root", [](TenantConfig& c) { c.layers.lowers[0].path = "/nowhere"; }},
-        Breakage{"FileServer", "root", [](TenantConfig& c) { ShadowPrograms(c, "bailey-fs"); }},
-        Breakage{"Init", "gate", [](TenantConfig& c) { ShadowPrograms(c, "bailey-init"); }},
-        Breakage{"Proxy", "network", [](TenantConfig& c) { ShadowPrograms(c, "bailey-netproxy"); }},
-        Breakage{"Allow", "groups", [](TenantConfig& c) { c.allow["everything"] = true; }},
-        Breakage{"Pids", "walls", [](TenantConfig& c) { c.limits.pids = 1; }}),
+                 [](World& world) { world.config.ip = *IpAddress::Parse("203.0.113.9"); }},
+        Breakage{"Layer", "root",
+                 [](World& world) { world.config.layers.lowers[0].path = "/nowhere"; }},
+        Breakage{"FileServer", "root",
+                 [](World& world) { world.ReplaceProgram("bailey-fs", "/bin/false"); }},
+        Breakage{"Init", "gate",
+                 [](World& world) { world.ReplaceProgram("bailey-init", "/bin/false"); }},
+        Breakage{"Proxy", "network",
+                 [](World& world) { world.ReplaceProgram("bailey-netproxy", "/bin/false"); }},
+        Breakage{"Allow", "groups", [](World& world) { world.config.allow["everything"] = true; }},
+        Breakage{"Pids", "walls", [](World& world) { world.config.limits.pids = 1; }}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Life, LimitsChangeLiveAndAreReadBack) {

@@ -161,6 +161,14 @@ void World::MakeRoot(const std::string& root) const {
   std::ofstream(root + "/www/index.html") << "a page of the tenant\n";
 }
 
+void World::ReplaceProgram(const std::string& name, const std::string& path) {
+  const std::string programs = dir_ + "/programs";
+  fs::create_directory(programs);
+  for (const std::string each : {"bailey-fs", "bailey-netproxy", "bailey-init"})
+    fs::create_symlink(each == name ? path : BinDirectory() + "/" + each, programs + "/" + each);
+  config.programs = programs;
+}
+
 int World::Spawn(std::vector<std::string> extra, std::string* output) const {
   const UniqueFd file(::memfd_create("config", MFD_CLOEXEC));
   EXPECT_TRUE(WriteAll(file.get(), FormatTenantConfig(config)));

@@ -40,6 +40,8 @@ class World {
   World& operator=(const World&) = delete;
 
   TenantConfig config;  // change it before Start()
+  // The supervisor finds `path` where it looks for one of its programs.
+  void ReplaceProgram(const std::string& name, const std::string& path);
 
   // The supervisor's own exit code: 0 once it serves its control socket. `output`: its stderr.
   int Spawn(std::vector<std::string> extra = {}, std::string* output = nullptr) const;

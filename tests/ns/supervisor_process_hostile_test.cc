@@ -1,0 +1,63 @@
+// A proxy that was taken over, played by hostile_proxy: it gets nothing beyond its tenant.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/counters.h"
+#include "base/files.h"
+#include "tests/ns/supervisor_process_world.h"
+
+namespace bailey::supervisor {
+namespace {
+
+namespace json = boost::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// The tenant's proxy is replaced, and told what to do.
+void TakeOver(World& world, const std::string& mode) {
+  world.ReplaceProgram("bailey-netproxy", world.config.programs + "/hostile_proxy");
+  world.config.network = json::serialize(json::object{{"mode", mode}});
+}
+
+TEST(HostileProxy, GetsListenersAtTheTenantsAddressOnPublishedPortsAlone) {
+  World world;
+  TakeOver(world, "ports");
+  world.config.publish = {81};
+  ASSERT_EQ(world.Start()["state"], "running");
+  const auto log = ReadFile(world.runtime_dir() + "/supervisor.log");
+  ASSERT_TRUE(log);
+  EXPECT_THAT(*log, HasSubstr("hostile: 80 errno 13\n"));
+  EXPECT_THAT(*log, HasSubstr("hostile: 1 errno 13\n"));
+  EXPECT_THAT(*log, HasSubstr("hostile: 81 errno 0 at " + world.config.ip.ToString() + ":81\n"));
+}
+
+class Misbehaviour : public testing::TestWithParam<const char*> {};
+
+TEST_P(Misbehaviour, EndsTheProxyAndHereTheStart) {
+  World world;
+  TakeOver(world, GetParam());
+  const json::object failed = world.Start();
+  EXPECT_EQ(failed.at("state"), "failed") << failed;
+  EXPECT_EQ(failed.at("stage"), "network") << failed;
+  world.Stop();
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Misbehaviour,
+                         testing::Values("garbage", "foreign address", "greed", "hoard", "deaf"));
+
+TEST(HostileProxy, IsStartedAgainWhenItMisbehavesLater) {
+  World world;
+  TakeOver(world, "ready, then garbage");
+  ASSERT_EQ(world.Start()["state"], "running");
+  EXPECT_TRUE(Eventually([&] {
+    return world.Counter(2, static_cast<size_t>(SupervisorCounter::kProxyRestarts)) >= 2;
+  }));
+  EXPECT_EQ(world.Status().at("state"), "running");
+  EXPECT_EQ(world.Exec({"true"}).exit, 0);
+}
+
+}  // namespace
+}  // namespace bailey::supervisor
