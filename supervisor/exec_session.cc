@@ -168,9 +168,12 @@ void ExecSession::OnExit() {
   ended(*this, Reap());
 }
 
-void ExecSession::EndNow() {
+bool ExecSession::AwaitEnd(std::chrono::milliseconds at_most) {
+  if (process_.pid <= 0) return true;
   pollfd ending{process_.pidfd.get(), POLLIN, 0};
-  if (::poll(&ending, 1, kAwaitEndMs) > 0) Reap();
+  if (::poll(&ending, 1, static_cast<int>(at_most.count())) <= 0) return false;
+  Reap();
+  return true;
 }
 
 void ExecSession::Tell(const std::string& line) {

@@ -41,9 +41,9 @@ class ExecSession {
   ExecSession& operator=(const ExecSession&) = delete;
 
   pid_t pid() const { return process_.pid; }
-  // The tenant is being stopped, and the program with it: reaps it and tells the caller. `ended` is
-  // not called.
-  void EndNow();
+  // The program has been killed with its tenant: waits for its end, reaps it and tells the caller;
+  // `ended` is not called. False if it does not end in time.
+  bool AwaitEnd(std::chrono::milliseconds at_most);
   UniqueFd TakeSeccompListener() { return std::move(process_.seccomp_listener); }
 
  private:

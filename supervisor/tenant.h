@@ -85,6 +85,8 @@ class Tenant {
   void TearDownSoon();
   void TearDown();
   void EndTasks();
+  bool KilledInTime();
+  bool ReapSessions();
   void ReapInit();
   void CloseParts();
 

@@ -1,13 +1,16 @@
 // The end of a tenant: asked for, or because a part of it died, or because a stage of its start
 // failed. All three take the same way:
 //   1  init is asked to end everything inside (only when asked for, and only if all is well)
-//   2  what is left is killed; if it will not die, the file server is stuck: FUSE is aborted
-//   3  sessions and init are reaped, the console's last words kept
+//   2  what is left is killed, sessions are reaped; if it will not die, the file server is stuck:
+//      FUSE is aborted
+//   3  init is reaped, the console's last words are kept
 //   4  the proxy and its listeners go, then the mount, then bailey-fs
 //   5  SweepTenant takes whatever still has a name: address, cgroups, mount point
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
+
+#include <algorithm>
 
 #include "base/log.h"
 #include "supervisor/fuse_mount.h"
@@ -97,14 +100,28 @@ void Tenant::TearDown() {
 
 void Tenant::EndTasks() {
   if (!cgroup_) return;
-  if (const Status killed = cgroup_->KillTenant(); !killed)
-    LogWarning("stop: " + killed.error().Message());
-  if (cgroup_->AwaitTenantEmpty(kAwaitKilled)) return;
+  if (KilledInTime()) return;
   LogWarning("stop: tasks wait for the file server; it is cut off");
   if (const Status cut = UnmountFuse(RootMountPoint(setup_.runtime_dir)); !cut)
     LogWarning("stop: " + cut.error().Message());
-  if (const Status empty = cgroup_->AwaitTenantEmpty(kAwaitKilled); !empty)
-    LogError("stop: " + empty.error().Message());
+  if (!KilledInTime()) LogError("stop: tasks are left");
+}
+
+bool Tenant::KilledInTime() {
+  if (const Status killed = cgroup_->KillTenant(); !killed)
+    LogWarning("stop: " + killed.error().Message());
+  // Init cannot end before the programs of sessions are reaped, which are our children.
+  return ReapSessions() && cgroup_->AwaitTenantEmpty(kAwaitKilled).has_value();
+}
+
+bool Tenant::ReapSessions() {
+  const auto deadline = EventLoop::Clock::now() + kAwaitKilled;
+  bool all = true;
+  for (const auto& session : sessions_) {
+    const auto left = std::max(deadline - EventLoop::Clock::now(), EventLoop::Clock::duration());
+    all = session->AwaitEnd(std::chrono::ceil<std::chrono::milliseconds>(left)) && all;
+  }
+  return all;
 }
 
 void Tenant::ReapInit() {
@@ -117,7 +134,6 @@ void Tenant::ReapInit() {
 }
 
 void Tenant::CloseParts() {
-  for (const auto& session : sessions_) session->EndNow();
   sessions_.clear();
   command_.reset();
   ReapInit();

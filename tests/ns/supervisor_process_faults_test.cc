@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/counters.h"
+#include "base/files.h"
 #include "supervisor/cgroup_usage.h"
 #include "tests/ns/supervisor_process_world.h"
 
@@ -70,6 +71,19 @@ TEST(Faults, TheFileServersDeathFailsTheTenantAndKeepsTheReason) {
   EXPECT_NE(json::value_to<std::string>(ended.at("error")).find("bailey-fs"), std::string::npos);
   world.Stop();
   EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+TEST(Faults, AFailureWithOpenSessionsEndsAtOnce) {
+  World world;
+  ASSERT_EQ(world.Start()["state"], "running");
+  std::vector<Session> sessions;
+  for (int i = 0; i < 5; ++i) sessions.push_back(world.Open({{"argv", {"sleep", "1000"}}}));
+  KillNine(world.ServerPid("bailey-fs"));
+  EXPECT_EQ(world.Ask({{"op", "wait"}, {"for", "stopped"}}).at("state"), "failed");
+  for (Session& session : sessions) EXPECT_EQ(session.Finish().exit, 128 + SIGKILL);
+  const auto log = ReadFile(world.runtime_dir() + "/supervisor.log");
+  ASSERT_TRUE(log);
+  EXPECT_EQ(log->find("cut off"), std::string::npos) << "waited in vain";
 }
 
 TEST(Faults, AFileServerThatHangsDoesNotHoldUpAStop) {
