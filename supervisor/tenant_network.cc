@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint32_t kLoopback = 1;  // lo is the first interface of every network namespace
 constexpr uint32_t kTable = 100;   // not `local`: there, bind(8.8.8.8) would succeed
-constexpr uint32_t kLoopbackRule = 39000, kAnyIpRule = 40000;
+constexpr uint32_t kOwnRule = 38000, kLoopbackRule = 39000, kAnyIpRule = 40000;
 constexpr uint32_t kTenantIds = 65535;
 
 // Destinations that must stay unreachable: as local ones they would reach the tenant's own
@@ -75,6 +75,14 @@ void AddRoutes(NetlinkBatch& batch, const IpAddress& ip) {
 void AddRules(NetlinkBatch& batch, const IpAddress& ip) {
   fib_rule_hdr rule{};
   rule.family = static_cast<uint8_t>(ip.family());
+  rule.action = FR_ACT_TO_TBL;
+  rule.table = kTable;
+  rule.src_len = static_cast<uint8_t>(ip.bits());
+  // A tenant's address may itself be one of 127.0.0.0/8.
+  batch.Add("rule of the own address", RTM_NEWRULE, NLM_F_CREATE, rule);
+  batch.Attribute(FRA_PRIORITY, kOwnRule);
+  batch.Attribute(FRA_SRC, ip);
+  rule.table = 0;
   // A socket bound to loopback that talks to the world gets EINVAL, as on a host of its own.
   const auto loopback = Cidr::Parse(ip.is_v6() ? "::1/128" : "127.0.0.0/8");
   rule.action = FR_ACT_BLACKHOLE;
