@@ -155,7 +155,7 @@ Error Store::Conflict(const TenantRecord& record, const Error& cause) {
   if (*row)
     return Errno("address " + ip + " belongs to tenant " + query.Text(0), EEXIST)
         .WithHint("give " + record.name() + " another address; bailey ls shows those in use");
-  return Errno("tenant " + record.name(), EEXIST)
+  return Errno("there is already a tenant " + record.name(), EEXIST)
       .WithHint("choose another name, or remove it: bailey rm " + record.name());
 }
 

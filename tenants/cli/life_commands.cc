@@ -27,10 +27,6 @@ void PrintItemsIfAsked(const Context& context, const json::array& items) {
   if (context.format_given) PrintData(Render(context.format, TenantView(), items));
 }
 
-Failure ForSetting(const Setting& setting, const Error& error) {
-  return Failure::Usage(setting.first + ": " + error.Message(), error.hint);
-}
-
 // The only template there is, for who named none.
 Outcome<std::string> TheOnlyTemplate(const ApiClient& api) {
   auto templates = api.Items({"GET", "/v1/templates", {}, {}});
@@ -51,7 +47,7 @@ Outcome<Spec> SpecFromOptions(const ApiClient& api, const CreateCommand& command
   settings.emplace_back("tenant.name", command.name);
   for (const Setting& setting : settings)
     if (const Status set = SetSpecKeyText(spec, setting.first, setting.second); !set)
-      return ForSetting(setting, set.error());
+      return Failure::From(set.error());
   if (!spec.ip)
     return Failure::Usage("a tenant has exactly one address: say which",
                           "add --ip IP, an address that this host has (any 127.77.0.x is one)");
@@ -151,8 +147,10 @@ int Run(const Context& context, const CreateCommand& command) {
   auto created = context.api.Items(*request);
   if (!created) {
     Failure failure = created.error();
-    if (!command.file.empty() && failure.error.message.starts_with("line "))
-      failure.error.message = command.file + ": " + failure.error.message;
+    std::string& message = failure.error.message;
+    // "3:1: …" is a place in the file.
+    if (!command.file.empty() && !message.empty() && message[0] >= '0' && message[0] <= '9')
+      message = command.file + ":" + message;
     return PrintFailure(failure, context.format);
   }
   const std::string name = MemberText(created->at(0).as_object(), "name");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <utility>
 
 namespace bailey::tenants {
@@ -77,7 +78,7 @@ void WriteJson(const json::value& value, size_t depth, std::string* out) {
                       : value.is_array() ? value.get_array().size()
                                          : 0;
   if (size == 0) {
-    *out += json::serialize(value);
+    *out += ScalarText(value);
     return;
   }
   *out += object ? "{\n" : "[\n";
@@ -124,7 +125,7 @@ bool IsEmptyOrScalar(const json::value& value) {
 }
 
 std::string YamlScalar(const json::value& value) {
-  return value.is_string() ? YamlText(Text(value.get_string())) : json::serialize(value);
+  return value.is_string() ? YamlText(Text(value.get_string())) : ScalarText(value);
 }
 
 void WriteYaml(const json::value& value, size_t depth, std::string* out);
@@ -187,8 +188,8 @@ void WriteDetail(const json::object& object, size_t depth, std::string* out) {
     if (nothing)
       *out += "-";
     else
-      *out += Printable(value.is_string() ? std::string(Text(value.get_string()))
-                                          : json::serialize(value));
+      *out +=
+          Printable(value.is_string() ? std::string(Text(value.get_string())) : ScalarText(value));
     *out += '\n';
   }
 }
@@ -234,6 +235,13 @@ std::string RenderDetail(const json::object& item) {
   std::string out;
   WriteDetail(item, 0, &out);
   return out;
+}
+
+std::string ScalarText(const json::value& value) {
+  if (!value.is_double()) return json::serialize(value);
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value.get_double());
+  return {text.data(), end.ptr};
 }
 
 std::string Printable(std::string_view text) {

@@ -32,6 +32,10 @@ std::string Render(OutputFormat format, const View& view, const boost::json::arr
 // One item with everything in it, as indented "key: value" lines: what `show` prints for people.
 std::string RenderDetail(const boost::json::object& item);
 
+// A value that is neither object nor list as JSON has it, but 0.034955 for what Boost.JSON would
+// write as 3.4955E-2.
+std::string ScalarText(const boost::json::value& value);
+
 // Text of a tenant's, fit for a terminal: control characters become '?'.
 std::string Printable(std::string_view text);
 

@@ -78,7 +78,7 @@ std::string MemberText(const json::object& item, std::string_view path) {
   const json::value* value = Member(item, path);
   if (value == nullptr || value->is_null()) return {};
   if (value->is_string()) return {value->get_string().data(), value->get_string().size()};
-  return json::serialize(*value);
+  return ScalarText(*value);
 }
 
 double MemberNumber(const json::object& item, std::string_view path) {

@@ -65,7 +65,7 @@ Outcome<json::value> SettingValue(const Setting& setting) {
   if (setting.second.empty()) return json::value();
   Spec spec;
   if (const Status set = SetSpecKeyText(spec, setting.first, setting.second); !set)
-    return Failure::Usage(setting.first + ": " + set.error().Message(), set.error().hint);
+    return Failure::From(set.error());
   return FindSpecKey(setting.first)->write(spec);
 }
 

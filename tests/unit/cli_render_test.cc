@@ -77,7 +77,7 @@ TEST(Render, DetailShowsEverythingIndented) {
             "name:   a\n"
             "error:  -\n"
             "limits:\n"
-            "  cpu:  1.5E0\n"
+            "  cpu:  1.5\n"
             "  pids: -\n"
             "ports:  [80]\n");
 }
