@@ -80,7 +80,7 @@ struct Parsed {
   std::vector<std::string> spec_values = std::vector<std::string>(kSpecOptions.size());
   std::vector<std::vector<std::string>> rules =
       std::vector<std::vector<std::string>>(kRuleOptions.size());
-  bool force = false, follow = false, interactive = false, tty = false;
+  bool force = false, follow = false, interactive = true, tty = false;
   int lines = -1;
   bool busybox = false, host = false;
   std::string suite, mirror, tar;
@@ -244,10 +244,11 @@ void Grammar::AddWork() {
   };
   CLI::App* exec = Add(&app_, "exec", "run a command inside every wall of a tenant", "Work");
   where(exec);
-  exec->add_flag("-i,--interactive", parsed_.interactive, "pass stdin on");
+  exec->add_flag("-i,--interactive,!-n,!--no-input", parsed_.interactive,
+                 "pass stdin on, as without -i; -n: do not read it");
   exec->add_flag("-t,--tty", parsed_.tty, "with a terminal of its own");
   exec->footer(
-      "bailey exec web -- ps\nbailey exec -it web -- sh\necho 1 | bailey exec -i web -- cat\n"
+      "bailey exec web -- ps\nbailey exec -it web -- sh\necho 1 | bailey exec web -- cat\n"
       "The status is the command's own; 125: Bailey's failure, 126: not executable, 127: not "
       "found.");
   verbs_.push_back({exec, [this](const auto& behind) -> Command { return MakeExec(behind); }});

@@ -69,7 +69,8 @@ TEST(CommandLine, ExecKeepsTheCommandsOwnOptions) {
   const auto bare = Command<ExecCommand>({"exec", "acme", "ps", "-e", "-o", "pid"});
   EXPECT_EQ(bare.argv, (std::vector<std::string>{"ps", "-e", "-o", "pid"}))
       << "also without the dashes";
-  EXPECT_EQ(Command<ExecCommand>({"exec", "acme", "-i", "--", "cat"}).interactive, true);
+  EXPECT_EQ(Command<ExecCommand>({"exec", "acme", "--", "cat"}).interactive, true);
+  EXPECT_EQ(Command<ExecCommand>({"exec", "-n", "acme", "--", "cat"}).interactive, false);
 }
 
 TEST(CommandLine, ShellIsALoginShell) {
