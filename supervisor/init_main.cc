@@ -177,6 +177,7 @@ bool Alone() { return ::kill(-1, 0) != 0 && errno == ESRCH; }
 
 int Init::Run() {
   ::prctl(PR_SET_DUMPABLE, 0);
+  ::prctl(PR_SET_NAME, "bailey-init");  // the kernel took the memfd's
   BlockSignals(SIG_BLOCK);
   signals_ = OpenSignals();
   if (signals_ < 0 || ::fcntl(kControl, F_SETFD, FD_CLOEXEC) != 0) return 1;

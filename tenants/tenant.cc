@@ -56,6 +56,12 @@ Spec ShownSpec(const Host& host, const TenantRecord& record) {
 
 json::object Request(const char* op) { return {{"op", op}}; }
 
+// Whatever was not found or not allowed on the way: to the caller the start has failed.
+ApiError FailedStart(ApiError error) {
+  if (error.code != ApiCode::kTimeout) error.code = ApiCode::kFailed;
+  return error;
+}
+
 // The pid behind a pidfd, in our own pid namespace: "Pid:" of its fdinfo, pidfd_open(2).
 pid_t PidOf(int pidfd) {
   const auto text = ReadFile("/proc/self/fdinfo/" + std::to_string(pidfd));
@@ -251,13 +257,14 @@ void Tenant::OnStatus(ApiResult<SupervisorAnswer> answer) {
   if (state == "defined" || state == "preparing")
     return life_.Ask({{"op", "wait"}, {"for", "running"}}, {}, kStartPatience,
                      [this](const auto& reached) { OnRunning(reached); });
-  if (answer->body.contains("errno")) failure_ = SupervisorErrorOf(answer->body, name());
+  if (answer->body.contains("errno"))
+    failure_ = FailedStart(SupervisorErrorOf(answer->body, name()));
   Dismiss();
 }
 
 void Tenant::OnRunning(const ApiResult<SupervisorAnswer>& answer) {
   if (!answer) {
-    failure_ = answer.error();
+    failure_ = FailedStart(answer.error());
     return Dismiss();
   }
   init_pid_ = PidAt(answer->body, "initPid");
