@@ -8,28 +8,28 @@ import unittest
 import harness
 from harness import wait_until
 
-# name → (program inside, series that must have moved: the layer of bailey_tenant_denials_total)
+# name → (program inside, layer of bailey_tenant_denials_total that must have moved, or None where
+# the kernel itself refuses before a wall of ours can see it)
 ATTEMPTS = {
-    "mount a tmpfs": ("mount -t tmpfs none /mnt", "seccomp"),
-    "remount the root": ("mount -o remount,rw /", "seccomp"),
-    "unmount proc": ("umount /proc", "seccomp"),
-    "make a character device": ("mknod /tmp/null c 1 3", None),
-    "make a block device": ("mknod /root/vda b 254 0", None),
+    "mount a tmpfs": ("mount -t tmpfs none /mnt", "ns"),
+    "remount the root": ("mount -o remount,rw /", "ns"),
+    "unmount proc": ("umount /proc", "ns"),
+    "make a character device": ("mknod /tmp/null c 1 3", "cap"),
+    "make a block device": ("mknod /root/vda b 254 0", "cap"),
     "add an address": ("ip addr add 127.77.250.1/32 dev lo", None),
     "change a route": ("ip route add 198.51.100.0/24 dev lo", None),
     "take lo down": ("ip link set lo down", None),
     "ping over a raw socket": ("arping -c 1 -I lo 127.77.250.1", "seccomp"),
-    "a namespace of its own": ("unshare -m true", "seccomp"),
-    "a network namespace": ("unshare -n true", "seccomp"),
+    "a namespace of its own": ("unshare -m true", "ns"),
+    "a network namespace": ("unshare -n true", "ns"),
     "another hostname by sysctl": ("echo 1 >/proc/sys/kernel/sysrq", None),
     "the core pattern": ("echo '|/tmp/x' >/proc/sys/kernel/core_pattern", None),
     "more namespaces": ("echo 10 >/proc/sys/user/max_user_namespaces", None),
     "the magic key": ("echo b >/proc/sysrq-trigger", None),
-    "the host's clock": ("date -s 2001-01-01", None),
-    "a kernel module": ("insmod /tmp/none.ko", None),
-    "the host's kernel log": ("dmesg", None),
-    "swap": ("swapoff -a; swapon /etc/passwd", None),
-    "a reboot of the host": ("reboot -f -n -d 0", None),
+    "the host's clock": ("date -s 2001-01-01 2>&1 | grep -v 'not permitted' | grep set", "cap"),
+    "a kernel module": ("echo >/tmp/none.ko; insmod /tmp/none.ko || exit 1", "cap"),
+    "the host's kernel log": ("dmesg", "cap"),
+    "swap": ("swapon /etc/passwd", "cap"),
     "leaving by chroot": ("chroot /proc/1/root/../.. cat /etc/debian_version", None),
 }
 
