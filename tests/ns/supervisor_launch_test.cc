@@ -223,6 +223,12 @@ struct Surroundings {
 
 class FailedLaunch : public Launch {
  protected:
+  // Mounts of the test's own: others on this machine come and go.
+  static void SetUpTestSuite() {
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  }
+
   // Launches `request`, which must fail with `error` in a stage whose name starts so.
   void ExpectFailure(const LaunchRequest& request, int error, const std::string& stage) {
     const Surroundings before;
@@ -276,8 +282,6 @@ TEST_F(FailedLaunch, InStage4) {
 }
 
 TEST_F(FailedLaunch, InStage5OnATreeThatCannotBeTranslated) {
-  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);  // the mount goes with this process
-  ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
   ASSERT_EQ(::mount("r", fixture_.root().c_str(), "ramfs", 0, nullptr), 0);
   const auto tree = OpenPath(fixture_.root(), O_PATH | O_DIRECTORY);
   LaunchRequest request = fixture_.Request();
