@@ -30,13 +30,18 @@ std::mutex& CopyUp::MutexOf(const Node& node) {
   return mutexes_[(reinterpret_cast<uintptr_t>(&node) / sizeof(Node)) % mutexes_.size()];
 }
 
+bool CopyUp::IsReady(Node& node, Data data) {
+  const Node& current = node.Current();
+  return current.in_upper && (data == Data::kUntouched || !current.incomplete);
+}
+
 Done CopyUp::Ensure(Node& node, Data data) {
-  if (node.Current().in_upper) return {};
+  if (IsReady(node, data)) return {};
   if (!at_.layers.has_upper()) return Refuse(EROFS);
   const PinnedNode parent(at_.table, at_.table.PinParent(node));
   if (parent) BAILEY_TRY(Ensure(*parent));
   const std::lock_guard lock(MutexOf(node));
-  if (node.Current().in_upper) return {};
+  if (IsReady(node, data)) return {};
   Done done = node.is_directory() ? CopyDirectory(node) : CopyFile(node, data);
   if (done) at_.counters.Add(FsCounter::kCopyUps);
   return done;
@@ -107,7 +112,7 @@ Done CopyUp::CopyFile(Node& node, Data data) {
   if (!copy) return copy.error();
   BAILEY_TRY(Dress(node, *source, item.name()));
   // Else a power cut after the rename could leave an empty file where the template's one was.
-  if (*copy && source->st.st_size != 0 && data == Data::kWanted && ::fdatasync(copy->get()) != 0)
+  if (*copy && source->st.st_size != 0 && data != Data::kDropped && ::fdatasync(copy->get()) != 0)
     return Refuse();
   return CommitFile(node, *source, std::move(*copy), item);
 }
@@ -137,6 +142,8 @@ Done CopyUp::CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& ite
     at_.backings.Retire(node);
     node.has_origin = has_origin;
     node.number = number;
+    node.data.reset();
+    node.incomplete = false;
     node.in_upper = true;
     return {};
   }

@@ -18,7 +18,9 @@ namespace bailey::fs {
 
 class CopyUp {
  public:
-  enum class Data { kWanted, kDropped };  // dropped: the file is about to be truncated to nothing
+  // What the caller is about to do with the file: change its attributes, write to its data, or
+  // truncate it to nothing.
+  enum class Data { kUntouched, kWanted, kDropped };
   struct Parts {
     std::shared_mutex& tree_lock;
     const LayerSet& layers;
@@ -38,6 +40,7 @@ class CopyUp {
 
  private:
   struct Source;
+  static bool IsReady(Node& node, Data data);
   Answer<Source> OpenSource(Node& node);
   Done CopyFile(Node& node, Data data);
   Done CopyDirectory(Node& node);

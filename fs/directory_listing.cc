@@ -35,15 +35,24 @@ struct DirectoryListing::Builder {
                               static_cast<uint32_t>(name.size()), number, type});
     listing.text_ += name;
   }
-  Done AddLayer(int directory_fd, bool upper, bool last);
-  Done AddEntry(int directory_fd, dev_t device, const RawEntry& entry, bool upper, bool last);
+  Done AddLayer(int directory_fd, const LowerPart* lower, bool last);
+  Done AddEntry(int directory_fd, dev_t device, const RawEntry& entry, const LowerPart* lower,
+                bool last);
+  bool IsHidden(std::string_view name, const LowerPart* lower) const;
 };
+
+bool DirectoryListing::Builder::IsHidden(std::string_view name, const LowerPart* lower) const {
+  if (sources.projection.Hides(directory, name)) return true;
+  if (lower == nullptr || !sources.projection.HidesName(name)) return false;
+  const std::string path(name);
+  return sources.projection.HidesLower(lower->path.empty() ? path : lower->path + "/" + path);
+}
 
 // The number that stat would show: for an entry that more than one layer may have a say in.
 Done DirectoryListing::Builder::AddEntry(int directory_fd, dev_t device, const RawEntry& entry,
-                                         bool upper, bool last) {
+                                         const LowerPart* lower, bool last) {
   const std::string_view name = entry.name;
-  if (name == "." || name == "..") return {};
+  if (name == "." || name == ".." || IsHidden(name, lower)) return {};
   if (merged) {
     if (last ? covered.contains(std::string(name)) : !covered.emplace(name).second) return {};
   }
@@ -52,11 +61,10 @@ Done DirectoryListing::Builder::AddEntry(int directory_fd, dev_t device, const R
     if (::fstatat(directory_fd, entry.name, &st, AT_SYMLINK_NOFOLLOW) != 0) return Refuse();
     if (IsWhiteout(st)) return {};
   }
-  if (sources.projection.Hides(directory, name)) return {};
   mode_t type = DTTOIF(entry.type);
   uint64_t number = 0;
-  const bool unsure =
-      entry.type == DT_UNKNOWN || (entry.type == DT_DIR && merged && !last) || (upper && impure);
+  const bool unsure = entry.type == DT_UNKNOWN || (entry.type == DT_DIR && merged && !last) ||
+                      (lower == nullptr && impure);
   if (unsure) {
     const auto found = sources.resolver.Resolve(directory, std::string(name));
     if (!found && found.error().number == ENOENT) return {};
@@ -70,7 +78,7 @@ Done DirectoryListing::Builder::AddEntry(int directory_fd, dev_t device, const R
   return {};
 }
 
-Done DirectoryListing::Builder::AddLayer(int directory_fd, bool upper, bool last) {
+Done DirectoryListing::Builder::AddLayer(int directory_fd, const LowerPart* lower, bool last) {
   const UniqueFd own(::openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!own) return Refuse();
   struct stat st {};
@@ -82,7 +90,7 @@ Done DirectoryListing::Builder::AddLayer(int directory_fd, bool upper, bool last
     if (got == 0) return {};
     for (long at = 0; at < got;) {
       const auto& entry = *reinterpret_cast<const RawEntry*>(buffer.data() + at);
-      BAILEY_TRY(AddEntry(own.get(), st.st_dev, entry, upper, last));
+      BAILEY_TRY(AddEntry(own.get(), st.st_dev, entry, lower, last));
       at += entry.length;
     }
   }
@@ -103,12 +111,12 @@ Answer<DirectoryListing> DirectoryListing::Read(Node& directory, const Sources& 
   if (in_upper) {
     const auto fd = sources.fds.Upper(directory);
     if (!fd) return fd.error();
-    BAILEY_TRY(builder.AddLayer((*fd)->get(), true, lowers.empty()));
+    BAILEY_TRY(builder.AddLayer((*fd)->get(), nullptr, lowers.empty()));
   }
   for (const auto& part : lowers) {
     const auto fd = sources.fds.Lower(*part);
     if (!fd) return fd.error();
-    BAILEY_TRY(builder.AddLayer((*fd)->get(), false, part == lowers.back()));
+    BAILEY_TRY(builder.AddLayer((*fd)->get(), part.get(), part == lowers.back()));
   }
   return std::move(builder.listing);
 }

@@ -74,7 +74,7 @@ void SetAttributes(fuse_req_t request, fuse_ino_t id, struct stat* wanted, int v
   Node& node = NodeOf(request, id);
   const FileHandle* handle = HandleOf(info);
   Attributes change = ChangeOf(*wanted, valid);
-  if (handle != nullptr) change.valid |= Attributes::kOfOpenFile;
+  if (info != nullptr) change.valid |= Attributes::kOfOpenFile;
   ReplyAttributes(
       request, node,
       TreeOf(request).SetAttributes(node, change, handle == nullptr ? -1 : handle->file.get()));

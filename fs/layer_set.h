@@ -45,6 +45,7 @@ inline constexpr char kRedirectMark[] =
     "trusted.overlay.redirect";  // where the layers below have it
 inline constexpr char kImpureMark[] =
     "trusted.overlay.impure";  // "y": has entries with another number
+inline constexpr char kMetacopyMark[] = "trusted.overlay.metacopy";  // the data lie further down
 // Ours: the st_ino (decimal) that a file had before it was copied up. The kernel's own record, a
 // file handle in trusted.overlay.origin, could only be read by open_by_handle_at.
 inline constexpr char kOriginMark[] = "trusted.bailey.ino";

@@ -37,7 +37,19 @@ Answer<struct stat> Locator::Stat(Node& node) {
   return st;
 }
 
+Answer<UniqueFd> Locator::OpenData(const DataPart& data, int flags) {
+  const size_t slash = data.path.rfind('/');
+  const auto directory = OpenDirectoryBeneath(
+      layers_.RootOf(data.layer), slash == std::string::npos ? "" : data.path.substr(0, slash));
+  if (!directory) return directory.error();
+  UniqueFd fd(
+      ::openat(directory->get(), data.path.c_str() + (slash + 1), flags | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return Refuse();
+  return fd;
+}
+
 Answer<UniqueFd> Locator::Open(Node& node, int flags) {
+  if (node.data != nullptr && !node.kept) return OpenData(*node.data, flags);
   const auto place = Locate(node);
   if (!place) return place.error();
   UniqueFd fd(place->is_file() ? ::fcntl(place->directory, F_DUPFD_CLOEXEC, 0)

@@ -19,7 +19,7 @@ struct Place {
 
 class Locator {
  public:
-  explicit Locator(DirectoryFds& fds) : fds_(fds) {}
+  Locator(const LayerSet& layers, DirectoryFds& fds) : layers_(layers), fds_(fds) {}
 
   // ESTALE when no path leads there and nothing was kept open.
   Answer<Place> Locate(Node& node);
@@ -29,6 +29,9 @@ class Locator {
   Answer<UniqueFd> Open(Node& node, int flags);
 
  private:
+  Answer<UniqueFd> OpenData(const DataPart& data, int flags);
+
+  const LayerSet& layers_;
   DirectoryFds& fds_;
 };
 

@@ -39,9 +39,19 @@ struct LowerPart {
 // What only directories have. The upper part lies at the node's own place in the tree.
 struct Directory {
   CachedFd upper_fd;
+  // Where it is as the layers below the upper show it: what a redirect must say. Of merged
+  // directories only; fixed for life.
+  std::string path_below;
   std::vector<std::unique_ptr<LowerPart>> lowers;  // topmost first
   enum class Purity : uint8_t { kUnknown, kPure, kImpure };
   std::atomic<Purity> purity = Purity::kUnknown;  // of the upper part: trusted.overlay.impure
+};
+
+// Where the data of a file are that has only its attributes in a higher layer (metacopy; written by
+// the kernel's overlayfs, not by us).
+struct DataPart {
+  LayerIndex layer;
+  std::string path;
 };
 
 // The file that the kernel reads and writes by itself (fs/backing.h; guarded by its mutex).
@@ -64,12 +74,15 @@ struct Node {
   mode_t type = 0;  // S_IFMT bits
   std::unique_ptr<Directory> directory;
 
+  std::atomic<bool> incomplete = false;  // `data` is set
+
   // Changed under the tree lock held exclusively.
   Name at;
   std::vector<std::unique_ptr<Name>> other_names;  // known hard links
   std::atomic<uint64_t> number = 0;                // st_ino
   std::atomic<bool> in_upper = false;              // never goes back
   LayerIndex layer = kUpperLayer;  // not a directory and not in the upper: the lower that has it
+  std::unique_ptr<DataPart> data;  // its data are not where its attributes are
   bool has_origin = false;         // carries kOriginMark on disk
   std::atomic<bool> gone = false;  // no name leads here any more; `kept` is the file, if wanted
   UniqueFd kept;                   // the file itself, when no path leads to what handles refer to

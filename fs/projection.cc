@@ -20,16 +20,14 @@ Result<Projection> Projection::Make(const std::vector<std::string>& hidden) {
   Projection projection;
   for (const std::string& path : hidden) {
     const auto refuse = [&] {
-      return Invalid("hide " + path + ": not an absolute path of plain names",
+      return Invalid("hide " + path + ": not a path of plain names",
                      "write it like /etc/ssl/private");
     };
-    if (path.size() < 2 || path.front() != '/') return refuse();
-    const std::string relative = path.substr(1);
+    const std::string relative = path.starts_with('/') ? path.substr(1) : path;
     size_t start = 0;
     for (size_t end = relative.find('/');; end = relative.find('/', start)) {
       if (!IsPlain(std::string_view(relative).substr(start, end - start))) return refuse();
       if (end == std::string::npos) break;
-      projection.ancestors_.insert(relative.substr(0, end));
       start = end + 1;
     }
     projection.last_components_.insert(relative.substr(start));
@@ -42,8 +40,11 @@ bool Projection::HidesPath(const Node& parent, std::string_view name) const {
   return paths_.contains(PathOf(parent, name));
 }
 
-bool Projection::HoldsHidden(const Node& parent, std::string_view name) const {
-  return !ancestors_.empty() && ancestors_.contains(PathOf(parent, name));
+bool Projection::HidesBelow(const Node& parent, std::string_view name) const {
+  if (paths_.empty()) return false;
+  const std::string prefix = PathOf(parent, name) + "/";
+  const auto path = paths_.lower_bound(prefix);
+  return path != paths_.end() && path->starts_with(prefix);
 }
 
 }  // namespace bailey::fs

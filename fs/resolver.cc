@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
-#include <array>
 #include <charconv>
 #include <optional>
 
@@ -16,23 +15,46 @@ struct Resolver::Walk {
   std::string name;  // in the layers that come next: a redirect changes it
   Found found;
   bool any = false;                     // something was found further up
+  bool seeks_data = false;              // it was a file without its data
   std::optional<std::string> redirect;  // a path from the layers' roots, without leading slash
   bool covered = false;                 // an opaque directory on that path hides the layers below
+
+  // Where the layers below have it, by the mark of one above.
+  void Follow(std::string mark) {
+    if (mark.empty()) return;
+    if (mark.front() == '/') {
+      redirect = mark.substr(1);
+      covered = false;  // it leads out of the opaque directory
+    } else if (redirect) {
+      redirect = redirect->substr(0, redirect->rfind('/') + 1) + mark;
+    } else {
+      name = std::move(mark);
+    }
+  }
 };
 
 namespace {
 
 bool IsAbsent(int number) { return number == ENOENT || number == ENOTDIR; }
 
-// What the last component of walk.redirect is called in the layers below. An absolute redirect
-// leads out of an opaque directory.
-void Follow(Resolver::Walk& walk, const std::string& redirect) {
-  if (redirect.front() == '/') {
-    walk.redirect = redirect.substr(1);
-    walk.covered = false;
-  } else {
-    walk.redirect = walk.redirect->substr(0, walk.redirect->rfind('/') + 1) + redirect;
-  }
+std::string Join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : directory + "/" + name;
+}
+
+// An attribute of an entry that need not be a directory. Changes the thread's working directory.
+std::optional<std::string> MarkOf(int directory, const std::string& name, const char* mark) {
+  std::string value(4096, '\0');
+  if (!ThreadPlace::Enter(directory)) return std::nullopt;
+  const ssize_t size = ::lgetxattr(name.c_str(), mark, value.data(), value.size());
+  if (size < 0) return std::nullopt;
+  value.resize(static_cast<size_t>(size));
+  return value;
+}
+
+// A file with data has blocks for them; one more may hold attributes.
+bool MayLackData(const struct stat& st) {
+  constexpr off_t kBlock = 512, kAttributes = 4096;
+  return S_ISREG(st.st_mode) && st.st_size > 0 && st.st_blocks * kBlock < st.st_size + kAttributes;
 }
 
 }  // namespace
@@ -56,30 +78,48 @@ Answer<bool> Resolver::TakeDirectory(Walk& walk, LayerIndex layer, int directory
   const auto fd = OpenDirectoryBeneath(directory, name);
   if (!fd) return fd.error();
   if (AttributeOf(fd->get(), kOpaqueMark) == "y") return true;
-  std::string redirect = AttributeOf(fd->get(), kRedirectMark);
-  if (redirect.empty()) return false;
-  if (redirect.front() != '/' && !walk.redirect)
-    walk.name = std::move(redirect);
-  else
-    Follow(walk, redirect);
+  walk.Follow(AttributeOf(fd->get(), kRedirectMark));
   return false;
 }
 
 uint64_t Resolver::NumberOf(const Walk& walk, int directory, const std::string& name) {
-  std::array<char, 24> text;
-  if (const struct stat& st = walk.found.st; !IsImpure(walk.parent))
-    return numbers_.Map(st.st_dev, st.st_ino);
-  ssize_t size = -1;
-  if (ThreadPlace::Enter(directory))
-    size = ::lgetxattr(name.c_str(), kOriginMark, text.data(), text.size());
-  uint64_t number = 0;
-  if (size > 0 && std::from_chars(text.data(), text.data() + size, number).ec == std::errc())
-    return number;
-  return numbers_.Map(walk.found.st.st_dev, walk.found.st.st_ino);
+  const struct stat& st = walk.found.st;
+  if (IsImpure(walk.parent)) {
+    const auto text = MarkOf(directory, name, kOriginMark);
+    uint64_t number = 0;
+    if (text &&
+        std::from_chars(text->data(), text->data() + text->size(), number).ec == std::errc())
+      return number;
+  }
+  return numbers_.Map(st.st_dev, st.st_ino);
+}
+
+// A file ends the walk, unless it lacks its data.
+Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
+                                const std::string& name, const struct stat& st, std::string path) {
+  Found& found = walk.found;
+  if (walk.seeks_data && !S_ISREG(st.st_mode)) return Refuse(EIO);
+  if (!walk.any && layer == kUpperLayer) {
+    const uint64_t own = found.number;
+    found.number = NumberOf(walk, directory, name);
+    found.has_origin = found.number != own;
+  }
+  walk.any = true;
+  const bool may_lack =
+      layer != layers_.last() && MayLackData(st) &&
+      (layer != kUpperLayer || !walk.parent.directory->lowers.empty() || IsImpure(walk.parent));
+  if (may_lack && MarkOf(directory, name, kMetacopyMark)) {
+    walk.seeks_data = true;
+    walk.Follow(MarkOf(directory, name, kRedirectMark).value_or(""));
+    return false;
+  }
+  if (walk.seeks_data) found.data.reset(new DataPart{layer, std::move(path)});
+  return true;
 }
 
 Answer<bool> Resolver::Take(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                             std::string path) {
+  if (layer != kUpperLayer && projection_.HidesLower(path)) return false;
   struct stat st {};
   if (::fstatat(directory, name.c_str(), &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0) {
     if (IsAbsent(errno)) return false;
@@ -87,24 +127,18 @@ Answer<bool> Resolver::Take(Walk& walk, LayerIndex layer, int directory, const s
   }
   if (IsWhiteout(st)) return true;
   const bool is_directory = S_ISDIR(st.st_mode);
-  if (walk.any && !is_directory) return true;  // a file below a directory is covered by it
+  // What lies below something of another kind is covered by it.
+  if (walk.any && is_directory == walk.seeks_data) return true;
   Found& found = walk.found;
   if (!walk.any) {
     found.st = st;
     found.in_upper = layer == kUpperLayer;
     found.layer = layer;
   }
-  walk.any = true;
   // A merged directory has its lowest part's number, so that no copy-up or sealing changes it.
-  found.number = numbers_.Map(st.st_dev, st.st_ino);
-  if (!is_directory) {
-    if (layer == kUpperLayer) {
-      const uint64_t own = found.number;
-      found.number = NumberOf(walk, directory, name);
-      found.has_origin = found.number != own;
-    }
-    return true;
-  }
+  if (!walk.any || is_directory) found.number = numbers_.Map(st.st_dev, st.st_ino);
+  if (!is_directory) return TakeFile(walk, layer, directory, name, st, std::move(path));
+  walk.any = true;
   if (layer != kUpperLayer)
     found.lowers.push_back(std::make_unique<LowerPart>(layer, std::move(path)));
   return TakeDirectory(walk, layer, directory, name);
@@ -116,6 +150,10 @@ Done Resolver::LookInUpper(Walk& walk) {
   const std::string name = walk.name;
   auto ended = Take(walk, kUpperLayer, (*fd)->get(), name, {});
   if (!ended) return ended.error();
+  if (walk.redirect)
+    walk.found.path_below = *walk.redirect;
+  else if (walk.name != name)
+    walk.found.path_below = Join(walk.parent.directory->path_below, walk.name);
   if (*ended) return {};
   if (walk.redirect) return LookByRedirect(walk, 1);
   return LookInLowers(walk);
@@ -126,8 +164,7 @@ Done Resolver::LookInLowers(Walk& walk) {
     const auto fd = fds_.Lower(*part);
     if (!fd) return fd.error();
     const std::string name = walk.name;
-    auto ended = Take(walk, part->layer, (*fd)->get(), name,
-                      part->path.empty() ? name : part->path + "/" + name);
+    auto ended = Take(walk, part->layer, (*fd)->get(), name, Join(part->path, name));
     if (!ended) return ended.error();
     if (*ended) return {};
     if (walk.redirect) return LookByRedirect(walk, static_cast<LayerIndex>(part->layer + 1));
@@ -175,7 +212,7 @@ Answer<bool> Resolver::LookAtPath(Walk& walk, LayerIndex layer) {
       walk.covered = true;
     } else if (const std::string redirect = AttributeOf(at.get(), kRedirectMark);
                !redirect.empty()) {
-      Follow(walk, redirect);
+      walk.Follow(redirect);
     }
     *walk.redirect += '/';
     start = slash + 1;
@@ -184,9 +221,11 @@ Answer<bool> Resolver::LookAtPath(Walk& walk, LayerIndex layer) {
 
 Answer<Found> Resolver::Resolve(Node& parent, const std::string& name) {
   Walk walk{parent, name, {}, false, {}};
+  walk.found.path_below = Join(parent.directory->path_below, name);
   const Done done = parent.in_upper ? LookInUpper(walk) : LookInLowers(walk);
   if (!done) return done.error();
   if (!walk.any) return Refuse(ENOENT);
+  if (walk.seeks_data && walk.found.data == nullptr) return Refuse(EIO);
   return std::move(walk.found);
 }
 

@@ -10,6 +10,7 @@
 #include "fs/directory_fds.h"
 #include "fs/inode_numbers.h"
 #include "fs/node.h"
+#include "fs/projection.h"
 
 namespace bailey::fs {
 
@@ -20,12 +21,15 @@ struct Found {
   LayerIndex layer = kUpperLayer;  // of a file that is not in the upper
   bool has_origin = false;
   std::vector<std::unique_ptr<LowerPart>> lowers;  // of a directory
+  std::string path_below;                          // of a directory; see Directory
+  std::unique_ptr<DataPart> data;                  // of a file; see DataPart
 };
 
 class Resolver {
  public:
-  Resolver(const LayerSet& layers, DirectoryFds& fds, InodeNumbers& numbers)
-      : layers_(layers), fds_(fds), numbers_(numbers) {}
+  Resolver(const LayerSet& layers, const Projection& projection, DirectoryFds& fds,
+           InodeNumbers& numbers)
+      : layers_(layers), projection_(projection), fds_(fds), numbers_(numbers) {}
 
   // ENOENT when nothing is visible there.
   Answer<Found> Resolve(Node& parent, const std::string& name);
@@ -45,9 +49,12 @@ class Resolver {
   Answer<bool> Take(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                     std::string path);
   Answer<bool> TakeDirectory(Walk& walk, LayerIndex layer, int directory, const std::string& name);
+  Answer<bool> TakeFile(Walk& walk, LayerIndex layer, int directory, const std::string& name,
+                        const struct stat& st, std::string path);
   uint64_t NumberOf(const Walk& walk, int directory, const std::string& name);
 
   const LayerSet& layers_;
+  const Projection& projection_;
   DirectoryFds& fds_;
   InodeNumbers& numbers_;
 };

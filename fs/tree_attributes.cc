@@ -71,7 +71,10 @@ Done Tree::ApplyAttributes(Node& node, const Attributes& change, int file) {
 
 Answer<struct stat> Tree::SetAttributes(Node& node, const Attributes& change, int file) {
   const bool emptied = (change.valid & Attributes::kSize) != 0 && change.size == 0;
-  BAILEY_TRY(copy_up_.Ensure(node, emptied ? CopyUp::Data::kDropped : CopyUp::Data::kWanted));
+  const bool sized = (change.valid & Attributes::kSize) != 0;
+  BAILEY_TRY(copy_up_.Ensure(node, emptied ? CopyUp::Data::kDropped
+                                   : sized ? CopyUp::Data::kWanted
+                                           : CopyUp::Data::kUntouched));
   const std::shared_lock lock(tree_lock_);
   Node& current = node.Current();
   BAILEY_TRY(ApplyAttributes(current, change, file));
@@ -104,7 +107,7 @@ Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
 
 Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view value, int flags) {
   if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
-  BAILEY_TRY(copy_up_.Ensure(node));
+  BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
   const std::shared_lock lock(tree_lock_);
   const auto place = locator_.Locate(node.Current());
   if (!place) return place.error();
@@ -137,12 +140,12 @@ Answer<std::string> Tree::ListAttributes(Node& node) {
 
 Done Tree::RemoveAttribute(Node& node, const std::string& name) {
   if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
-  // No copy-up for what is not there. A missing ACL counts as removed, as in the kernel.
+  // No copy-up for what is not there. Taking away an ACL that is not there is no error.
   if (const auto value = GetAttribute(node, name); !value) {
-    if (value.error().number == ENODATA && name.starts_with("system.posix_acl_")) return {};
-    return value.error();
+    const bool is_acl = name.starts_with("system.posix_acl_");
+    return is_acl && value.error().number == ENODATA ? Done() : Done(value.error());
   }
-  BAILEY_TRY(copy_up_.Ensure(node));
+  BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
   const std::shared_lock lock(tree_lock_);
   const auto place = locator_.Locate(node.Current());
   if (!place) return place.error();

@@ -20,8 +20,8 @@ Tree::Tree(Options options)
         if (!node.work_name.empty()) work_.Discard(node.work_name);
         counters_.Subtract(FsCounter::kNodes);
       }),
-      locator_(fds_),
-      resolver_(layers_, fds_, numbers_),
+      locator_(layers_, fds_),
+      resolver_(layers_, projection_, fds_, numbers_),
       copy_up_(
           {tree_lock_, layers_, table_, fds_, locator_, numbers_, work_, backings_, counters_}) {}
 
@@ -69,6 +69,8 @@ Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t
   node->in_upper = found.in_upper;
   node->layer = found.layer;
   node->has_origin = found.has_origin;
+  node->incomplete = found.data != nullptr;
+  node->data = std::move(found.data);
   node->at.parent = &parent;
   node->at.text = name;
   if (linked) {
@@ -78,6 +80,7 @@ Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t
   if (is_directory) {
     node->directory = std::make_unique<Directory>();
     node->directory->lowers = std::move(found.lowers);
+    if (!node->directory->lowers.empty()) node->directory->path_below = std::move(found.path_below);
   }
   const Node* made = node.get();
   Node* inserted = table_.Insert(std::move(node), lookups);

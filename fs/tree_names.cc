@@ -50,7 +50,7 @@ Answer<Entry> Tree::Link(Node& node, Node& parent, const std::string& name) {
   if (!source.work_name.empty()) {
     (void)::unlinkat(work_.fd(), source.work_name.c_str(), 0);
     source.work_name.clear();
-    source.kept = UniqueFd();  // a path leads to it from now on
+    source.kept.Reset();  // a path leads to it now
   }
   table_.AddName(source, parent, name);
   if (source.has_origin) BAILEY_TRY(MarkImpure(parent, fds_));

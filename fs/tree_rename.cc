@@ -24,7 +24,7 @@ Done Tree::PrepareToMove(Node& directory, const Node& to) {
   if (!fd) return fd.error();
   const auto& lowers = directory.directory->lowers;
   if (!lowers.empty()) {
-    const std::string redirect = "/" + lowers.front()->path;
+    const std::string redirect = "/" + directory.directory->path_below;
     return DoneOrErrno(
         ::fsetxattr((*fd)->get(), kRedirectMark, redirect.data(), redirect.size(), 0));
   }
@@ -108,8 +108,8 @@ Done Tree::RenameLocked(Move& move) {
 Done Tree::CheckMove(Move& move, unsigned flags) {
   if ((flags & RENAME_NOREPLACE) != 0 && move.target != nullptr) return Refuse(EEXIST);
   // Moving a directory above a hidden path would show it under another one.
-  if (projection_.HoldsHidden(move.from, move.old_name) ||
-      projection_.HoldsHidden(move.to, move.new_name))
+  if (projection_.HidesBelow(move.from, move.old_name) ||
+      projection_.HidesBelow(move.to, move.new_name))
     return Deny(EPERM);
   return {};
 }
