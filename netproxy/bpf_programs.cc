@@ -15,18 +15,21 @@
 #include <span>
 
 #include "base/log.h"
+#include "base/namespaces.h"
 #include "netproxy/capture.skel.h"
 #include "netproxy/egress.skel.h"
+#include "netproxy/hold.skel.h"
 #include "netproxy/listening.skel.h"
 
 namespace bailey::netproxy {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr int kLoopback = 1;  // lo is the first interface of every network namespace
 static_assert(sizeof(bailey_denials) <= kPage);
 
-constexpr const char* kMapNames[] = {kProxySocketsMap, kEgress4Map,       kEgress6Map,
-                                     kDenialsMap,      kDenialNoticesMap, kListenEventsMap};
+constexpr const char* kMapNames[] = {kProxySocketsMap,  kEgress4Map,      kEgress6Map, kDenialsMap,
+                                     kDenialNoticesMap, kListenEventsMap, kHeldSynsMap};
 constexpr const char* kLinkNames[] = {"link.capture",  "link.connect4", "link.connect6",
                                       "link.sendmsg4", "link.sendmsg6", "link.bind4",
                                       "link.bind6",    "link.listening"};
@@ -82,6 +85,30 @@ Status AttachCapture(const IpAddress& ip, int netns, KeptFds& kept) {
                   bpf_program__attach_netns(object->progs.capture, netns));
 }
 
+// A tc filter belongs to its device: it stays as long as the network namespace.
+Status AttachHold(const IpAddress& ip, int netns, KeptFds& kept) {
+  const std::unique_ptr<hold, decltype(&hold::destroy)> object(hold::open(), &hold::destroy);
+  if (object == nullptr) return Errno("open the hold program");
+  SetOwnAddresses(ip, *object->rodata);
+  if (const int error = hold::load(object.get()); error != 0)
+    return Errno("load the hold program", -error);
+  BAILEY_TRY(KeepMap(kept, kHeldSynsMap, object->maps.held_syns));
+  auto scope = NetnsScope::Enter(netns);
+  if (!scope) return scope.error();
+  bpf_tc_hook hook{};
+  hook.sz = sizeof hook;
+  hook.ifindex = kLoopback;
+  hook.attach_point = BPF_TC_EGRESS;
+  if (const int error = bpf_tc_hook_create(&hook); error != 0) return Errno("clsact on lo", -error);
+  bpf_tc_opts options{};
+  options.sz = sizeof options;
+  options.prog_fd = bpf_program__fd(object->progs.hold);
+  options.handle = options.priority = 1;
+  if (const int error = bpf_tc_attach(&hook, &options); error != 0)
+    return Errno("attach the hold program", -error);
+  return {};
+}
+
 Status AttachEgress(const IpAddress& ip, int cgroup, KeptFds& kept) {
   const std::unique_ptr<egress, decltype(&egress::destroy)> object(egress::open(),
                                                                    &egress::destroy);
@@ -124,6 +151,7 @@ std::vector<std::string> ProgramFdNames() {
 Status AttachPrograms(const IpAddress& tenant_ip, int netns, int cgroup, KeptFds& kept) {
   libbpf_set_print(LogFromLibbpf);
   BAILEY_TRY(AttachCapture(tenant_ip, netns, kept));
+  BAILEY_TRY(AttachHold(tenant_ip, netns, kept));
   BAILEY_TRY(AttachEgress(tenant_ip, cgroup, kept));
   BAILEY_TRY(AttachListening(cgroup, kept));
   return kept.Require(ProgramFdNames());

@@ -21,13 +21,14 @@ inline constexpr char kEgress6Map[] = "map.egress6";
 inline constexpr char kDenialsMap[] = "map.denials";
 inline constexpr char kDenialNoticesMap[] = "map.denial_notices";
 inline constexpr char kListenEventsMap[] = "map.listen_events";
+inline constexpr char kHeldSynsMap[] = "map.held_syns";
 
 // Everything that AttachPrograms adds, for the check of what was adopted.
 std::vector<std::string> ProgramFdNames();
 
-// Attaches `capture` to the network namespace and the rest to the v2 cgroup. Until the tries are
-// filled, every connect fails with EACCES; until the sockets are in place, every foreign
-// destination is dropped. Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN.
+// Attaches `capture` to the network namespace, `hold` to its lo and the rest to the v2 cgroup.
+// Until the tries are filled, every connect fails with EACCES; until the sockets are in place,
+// every foreign destination is dropped. Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN.
 Status AttachPrograms(const IpAddress& tenant_ip, int netns, int cgroup, KeptFds& kept);
 
 // The proxy's sockets inside, into the slots of `capture`'s map.

@@ -36,3 +36,12 @@ struct bailey_listen_event {
   bailey_u8 closed;
   bailey_u8 unused[5];
 };
+
+/* An outbound SYN that was taken away, from its IP header on. */
+#define BAILEY_SYN_BYTES 124
+struct bailey_held_syn {
+  bailey_u32 size;
+  bailey_u8 packet[BAILEY_SYN_BYTES];
+};
+/* On what the proxy's raw sockets send: not to be held. The tenant cannot set a mark. */
+#define BAILEY_RAW_MARK 0x6261696c

@@ -8,10 +8,13 @@
 //   no socket of the proxy's in the map       → dropped: fails closed
 // The proxy's own sockets are bound to addresses that are never the tenant's, so the ordinary
 // lookup cannot find them.
-#include <linux/bpf.h>
 
-#include <bpf/bpf_endian.h>
+// In this order: what is in bpf/ needs linux/bpf.h before it.
+// clang-format off
+#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+// clang-format on
 
 #include "netproxy/bpf_types.h"
 
@@ -31,13 +34,13 @@ const volatile __u32 own6[4] = {0, 0, 0, 0};
 // 127/8, or 127.0/16 for a tenant whose address is itself in 127/8.
 const volatile __u32 loopback_mask = 0;
 
-static __always_inline int StaysInside4(struct bpf_sk_lookup *ctx) {
+static __always_inline int StaysInside4(struct bpf_sk_lookup* ctx) {
   __u32 to = ctx->local_ip4;
   if (to == bpf_htonl(BAILEY_DNS_ADDRESS) && ctx->local_port == BAILEY_DNS_PORT) return 0;
   return to == own4 || (to & loopback_mask) == bpf_htonl(0x7f000000);
 }
 
-static __always_inline int StaysInside6(struct bpf_sk_lookup *ctx) {
+static __always_inline int StaysInside6(struct bpf_sk_lookup* ctx) {
   __u32 a = ctx->local_ip6[0], b = ctx->local_ip6[1], c = ctx->local_ip6[2], d = ctx->local_ip6[3];
   if ((a | b | c) == 0 && d == bpf_htonl(1)) return 1;
   if ((own6[0] | own6[1] | own6[2] | own6[3]) == 0) return 0;
@@ -45,7 +48,7 @@ static __always_inline int StaysInside6(struct bpf_sk_lookup *ctx) {
 }
 
 SEC("sk_lookup")
-int capture(struct bpf_sk_lookup *ctx) {
+int capture(struct bpf_sk_lookup* ctx) {
   __u32 key;
   if (ctx->family == AF_INET) {
     if (StaysInside4(ctx)) return SK_PASS;
@@ -54,7 +57,7 @@ int capture(struct bpf_sk_lookup *ctx) {
     if (StaysInside6(ctx)) return SK_PASS;
     key = ctx->protocol == IPPROTO_TCP ? BAILEY_TCP6 : BAILEY_UDP6;
   }
-  struct bpf_sock *socket = bpf_map_lookup_elem(&proxy_sockets, &key);
+  struct bpf_sock* socket = bpf_map_lookup_elem(&proxy_sockets, &key);
   if (!socket) return SK_DROP;
   long error = bpf_sk_assign(ctx, socket, 0);
   bpf_sk_release(socket);

@@ -1,10 +1,13 @@
 // egress: the cgroup programs that refuse, with an exact errno and at once, what a tenant's socket
 // may not connect, send or bind to. They hold a copy of the policy (netproxy/kernel_policy.h);
 // whatever they let through the proxy judges again.
-#include <linux/bpf.h>
 
-#include <bpf/bpf_endian.h>
+// In this order: what is in bpf/ needs linux/bpf.h before it.
+// clang-format off
+#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+// clang-format on
 
 #include "netproxy/bpf_types.h"
 
@@ -50,7 +53,7 @@ const volatile __u32 loopback_mask = 0;
 
 static __always_inline int Refuse(__u32 reason, int error) {
   __u32 key = 0;
-  struct bailey_denials *all = bpf_map_lookup_elem(&denials, &key);
+  struct bailey_denials* all = bpf_map_lookup_elem(&denials, &key);
   if (all) {
     __sync_fetch_and_add(&all->counted[reason & (BAILEY_DENY_REASONS - 1)], 1);
     if (__sync_val_compare_and_swap(&all->told, 0, 1) == 0) {
@@ -62,7 +65,7 @@ static __always_inline int Refuse(__u32 reason, int error) {
   return REFUSE;
 }
 
-static __always_inline int Judge(const struct bailey_egress_value *value, __u32 port) {
+static __always_inline int Judge(const struct bailey_egress_value* value, __u32 port) {
   // A lookup that finds nothing has lost its map.
   if (!value) return Refuse(REASON_RULE, EACCES);
 #pragma unroll
@@ -72,14 +75,14 @@ static __always_inline int Judge(const struct bailey_egress_value *value, __u32 
   return Refuse(REASON_RULE, EACCES);
 }
 
-static __always_inline int Judge4(struct bpf_sock_addr *ctx) {
+static __always_inline int Judge4(struct bpf_sock_addr* ctx) {
   struct bailey_egress_key4 key = {.prefix = 32};
   __u32 address = ctx->user_ip4;
   __builtin_memcpy(key.address, &address, sizeof key.address);
   return Judge(bpf_map_lookup_elem(&egress4, &key), bpf_ntohs(ctx->user_port));
 }
 
-static __always_inline int Judge6(struct bpf_sock_addr *ctx) {
+static __always_inline int Judge6(struct bpf_sock_addr* ctx) {
   struct bailey_egress_key6 key = {.prefix = 128};
   __u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
   __builtin_memcpy(key.address, address, sizeof key.address);
@@ -87,29 +90,29 @@ static __always_inline int Judge6(struct bpf_sock_addr *ctx) {
 }
 
 SEC("cgroup/connect4")
-int connect4(struct bpf_sock_addr *ctx) { return Judge4(ctx); }
+int connect4(struct bpf_sock_addr* ctx) { return Judge4(ctx); }
 
 SEC("cgroup/connect6")
-int connect6(struct bpf_sock_addr *ctx) { return Judge6(ctx); }
+int connect6(struct bpf_sock_addr* ctx) { return Judge6(ctx); }
 
 SEC("cgroup/sendmsg4")
-int sendmsg4(struct bpf_sock_addr *ctx) { return Judge4(ctx); }
+int sendmsg4(struct bpf_sock_addr* ctx) { return Judge4(ctx); }
 
 SEC("cgroup/sendmsg6")
-int sendmsg6(struct bpf_sock_addr *ctx) { return Judge6(ctx); }
+int sendmsg6(struct bpf_sock_addr* ctx) { return Judge6(ctx); }
 
 static __always_inline int MayBind4(__u32 address) {
   return address == 0 || address == own4 || (address & loopback_mask) == bpf_htonl(0x7f000000);
 }
 
 SEC("cgroup/bind4")
-int bind4(struct bpf_sock_addr *ctx) {
+int bind4(struct bpf_sock_addr* ctx) {
   if (MayBind4(ctx->user_ip4)) return LET_THROUGH;
   return Refuse(BAILEY_DENY_BIND, EADDRNOTAVAIL);
 }
 
 SEC("cgroup/bind6")
-int bind6(struct bpf_sock_addr *ctx) {
+int bind6(struct bpf_sock_addr* ctx) {
   __u32 a = ctx->user_ip6[0], b = ctx->user_ip6[1], c = ctx->user_ip6[2], d = ctx->user_ip6[3];
   if ((a | b | c) == 0 && (d == 0 || d == bpf_htonl(1))) return LET_THROUGH;
   if ((a | b) == 0 && c == bpf_htonl(0xffff) && MayBind4(d)) return LET_THROUGH;

@@ -15,7 +15,7 @@
 namespace bailey::netproxy {
 namespace {
 
-constexpr size_t kBuffer = 32 * 1024;
+constexpr size_t kBuffer = size_t{32} * 1024;
 constexpr std::chrono::milliseconds kBurst{10};
 
 const char* Payload(const nlmsghdr& header) {

@@ -54,6 +54,9 @@ Status MakeFamily(int family, KeptFds& kept) {
   // Sends with any source; IPPROTO_RAW receives nothing.
   UniqueFd raw(::socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW));
   if (!raw) return Errno("raw socket inside");
+  const uint32_t mark = BAILEY_RAW_MARK;
+  if (::setsockopt(raw.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
+    return Errno("SO_MARK");
   BAILEY_TRY(SetProxySocket(kept, v6 ? BAILEY_TCP6 : BAILEY_TCP4, tcp->get()));
   BAILEY_TRY(SetProxySocket(kept, v6 ? BAILEY_UDP6 : BAILEY_UDP4, udp->get()));
   BAILEY_TRY(kept.Add(v6 ? kTcp6 : kTcp4, std::move(*tcp)));

@@ -135,6 +135,8 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
   if (!denial_notices) return denial_notices.error();
   auto listen_events = BpfRing::Open(arguments.adopted.Get(kListenEventsMap));
   if (!listen_events) return listen_events.error();
+  auto held_syns = BpfRing::Open(arguments.adopted.Get(kHeldSynsMap));
+  if (!held_syns) return held_syns.error();
   auto host_addresses = HostAddresses::Open();
   if (!host_addresses) return host_addresses.error();
   UniqueFd host_diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
@@ -143,10 +145,19 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
   if (!most_relays) return most_relays.error();
   auto loop = EventLoop::Create();
   if (!loop) return loop.error();
-  return ProxyParts{std::move(*loop), std::move(*counters),       std::move(arguments.adopted),
-                    *denials,         std::move(*denial_notices), std::move(*listen_events),
-                    std::move(link),  std::move(*host_addresses), std::move(host_diag),
-                    *most_relays};
+  return ProxyParts{
+      .loop = std::move(*loop),
+      .counters = std::move(*counters),
+      .kept = std::move(arguments.adopted),
+      .denials = *denials,
+      .denial_notices = std::move(*denial_notices),
+      .listen_events = std::move(*listen_events),
+      .held_syns = std::move(*held_syns),
+      .link = std::move(link),
+      .host_addresses = std::move(*host_addresses),
+      .host_diag = std::move(host_diag),
+      .most_relays = *most_relays,
+  };
 }
 
 Status RunProxy(int count, char** values) {

@@ -34,6 +34,8 @@ void Outbound::OnConnections(int listener) {
 
 void Outbound::OnConnection(AcceptedSocket accepted) {
   if (gatekeeper_.IsDnsStub(accepted.to)) return serve_dns_(std::move(accepted.fd));
+  if (UniqueFd dialed = held_.Take(accepted.from, accepted.to))
+    return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(dialed));
   if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.AllowsTcp(accepted.to) ||
       !relays_.Admit())
     return Refuse(accepted.fd);

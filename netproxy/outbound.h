@@ -1,4 +1,5 @@
-// Outbound: takes what the tenant's programs connect to and dials it from the tenant's IP.
+// Outbound: takes what the tenant's programs connect to. Most of it was dialed already, from the
+// tenant's IP, while its SYN was held; the rest is dialed here.
 // Runs on the loop's thread.
 #pragma once
 
@@ -7,6 +8,7 @@
 #include "base/event_loop.h"
 #include "netproxy/accept_socket.h"
 #include "netproxy/gatekeeper.h"
+#include "netproxy/held_connects.h"
 #include "netproxy/relay_table.h"
 
 namespace bailey::netproxy {
@@ -14,11 +16,12 @@ namespace bailey::netproxy {
 class Outbound {
  public:
   // `serve_dns` gets connections to the DNS stub. All references outlive this.
-  Outbound(EventLoop& loop, Gatekeeper& gatekeeper, RelayTable& relays,
+  Outbound(EventLoop& loop, Gatekeeper& gatekeeper, RelayTable& relays, HeldConnects& held,
            CounterPage<NetCounter>& counters, std::function<void(UniqueFd)> serve_dns)
       : loop_(loop),
         gatekeeper_(gatekeeper),
         relays_(relays),
+        held_(held),
         counters_(counters),
         serve_dns_(std::move(serve_dns)) {}
 
@@ -33,6 +36,7 @@ class Outbound {
   EventLoop& loop_;
   Gatekeeper& gatekeeper_;
   RelayTable& relays_;
+  HeldConnects& held_;
   CounterPage<NetCounter>& counters_;
   std::function<void(UniqueFd)> serve_dns_;
 };

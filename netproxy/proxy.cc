@@ -28,7 +28,9 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
            [this](DnsEvent event) {
              if (event == DnsEvent::kQuery) parts_.counters->Add(NetCounter::kDnsQueries);
            }),
-      outbound_(parts_.loop, gatekeeper_, relays_, *parts_.counters.get(),
+      held_(parts_.loop, *parts_.counters.get(), gatekeeper_, relays_, *parts_.held_syns,
+            parts_.kept.Get(kRaw4), parts_.kept.Get(kRaw6)),
+      outbound_(parts_.loop, gatekeeper_, relays_, held_, *parts_.counters.get(),
                 [this](UniqueFd connection) { dns_.Serve(std::move(connection)); }),
       flows_(parts_.loop, *parts_.counters.get(), config_.ip),
       datagrams_(parts_.loop, gatekeeper_, flows_,
@@ -54,6 +56,7 @@ Status Proxy::Start() {
   BAILEY_TRY(ApplyPolicy());
   BAILEY_TRY(ServeSupervisor());
   BAILEY_TRY(denial_report_.Start());
+  BAILEY_TRY(held_.Start());
   BAILEY_TRY(ServeInside());
   inbound_.Restock();
   BAILEY_TRY(publisher_.Start(parts_.kept.TakeListeners()));

@@ -13,6 +13,7 @@
 #include "netproxy/denial_report.h"
 #include "netproxy/dns_stub.h"
 #include "netproxy/gatekeeper.h"
+#include "netproxy/held_connects.h"
 #include "netproxy/host_addresses.h"
 #include "netproxy/inbound.h"
 #include "netproxy/kept_fds.h"
@@ -29,7 +30,7 @@ struct ProxyParts {
   CounterMapping<NetCounter> counters;
   KeptFds kept;
   bailey_denials* denials;
-  std::unique_ptr<BpfRing> denial_notices, listen_events;
+  std::unique_ptr<BpfRing> denial_notices, listen_events, held_syns;
   SupervisorLink link;
   HostAddresses host_addresses;
   UniqueFd host_diag;  // sock_diag of the host's network namespace
@@ -60,6 +61,7 @@ class Proxy {
   Gatekeeper gatekeeper_;
   RelayTable relays_;
   DnsStub dns_;
+  HeldConnects held_;
   Outbound outbound_;
   DatagramFlows flows_;
   Datagrams datagrams_;

@@ -21,6 +21,7 @@ using Bytes = std::span<const uint8_t>;
 
 constexpr size_t kMostPayload = 65'000;  // lo takes it unfragmented
 constexpr uint8_t kHops = 64;
+constexpr size_t kIcmpChecksumOffset = 2;
 
 template <class T>
 Bytes AsBytes(const T& value) {
@@ -34,6 +35,12 @@ uint32_t Sum(Bytes bytes, uint32_t sum) {
   if (bytes.size() % 2 != 0) sum += static_cast<uint32_t>(bytes.back() << 8);
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return sum;
+}
+
+void StoreChecksum(std::span<uint8_t> packet, size_t offset, uint32_t sum) {
+  const auto checksum = static_cast<uint16_t>(~sum);
+  packet[offset] = static_cast<uint8_t>(checksum >> 8);
+  packet[offset + 1] = static_cast<uint8_t>(checksum & 0xff);
 }
 
 // The pseudo header: both addresses, the protocol, the length.
@@ -102,6 +109,8 @@ uint8_t CodeOf(Unreachable reason, bool v6) {
       return v6 ? ICMP6_DST_UNREACH_NOPORT : ICMP_PORT_UNREACH;
     case Unreachable::kHost:
       return v6 ? ICMP6_DST_UNREACH_ADDR : ICMP_HOST_UNREACH;
+    case Unreachable::kNetwork:
+      return v6 ? ICMP6_DST_UNREACH_NOROUTE : ICMP_NET_UNREACH;
     case Unreachable::kProhibited:
       break;
   }
@@ -119,23 +128,49 @@ Status SendRawDatagram(int raw, const Endpoint& from, const Endpoint& to, Bytes 
 }
 
 Status SendRawUnreachable(int raw, Unreachable reason, const Endpoint& from, const Endpoint& to) {
-  const bool v6 = to.address.is_v6();
-  const uint8_t protocol = static_cast<uint8_t>(v6 ? int{IPPROTO_ICMPV6} : int{IPPROTO_ICMP});
   // What it is about: the headers of the datagram, by which the kernel finds the socket.
   const udphdr udp = UdpHeader(from, to, {});
   std::vector<uint8_t> about = IpHeader(from.address, to.address, IPPROTO_UDP, sizeof udp);
   const Bytes ports = AsBytes(udp);
   about.insert(about.end(), ports.begin(), ports.end());
+  return SendRawIcmp(raw, reason, to.address, from.address, about);
+}
+
+Status SendRawIcmp(int raw, Unreachable reason, const IpAddress& from, const IpAddress& to,
+                   Bytes about) {
+  const bool v6 = to.is_v6();
   // ICMP's and ICMPv6's header look the same here: type, code, checksum, four unused bytes.
-  std::array<uint8_t, 8> icmp{static_cast<uint8_t>(v6 ? ICMP6_DST_UNREACH : ICMP_DEST_UNREACH),
-                              CodeOf(reason, v6)};
-  const size_t size = icmp.size() + about.size();
-  const uint32_t pseudo = v6 ? PseudoSum(to.address, from.address, protocol, size) : 0;
-  const auto checksum = static_cast<uint16_t>(~Sum(about, Sum(icmp, pseudo)));
-  icmp[2] = static_cast<uint8_t>(checksum >> 8);
-  icmp[3] = static_cast<uint8_t>(checksum & 0xff);
-  const std::vector<uint8_t> header = IpHeader(to.address, from.address, protocol, size);
-  return SendPacket(raw, from.address, {header, icmp, about});
+  std::vector<uint8_t> icmp = {static_cast<uint8_t>(v6 ? ICMP6_DST_UNREACH : ICMP_DEST_UNREACH),
+                               CodeOf(reason, v6),
+                               0,
+                               0,
+                               0,
+                               0,
+                               0,
+                               0};
+  icmp.insert(icmp.end(), about.begin(), about.end());
+  if (v6) {
+    SetTransportChecksum(from, to, IPPROTO_ICMPV6, icmp, kIcmpChecksumOffset);
+    return SendRawTransport(raw, from, to, IPPROTO_ICMPV6, icmp);
+  }
+  StoreChecksum(icmp, kIcmpChecksumOffset, Sum(icmp, 0));  // ICMP knows no pseudo header
+  return SendRawTransport(raw, from, to, IPPROTO_ICMP, icmp);
+}
+
+Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uint8_t protocol,
+                        Bytes transport) {
+  const std::vector<uint8_t> header = IpHeader(from, to, protocol, transport.size());
+  return SendPacket(raw, to, {header, transport, {}});
+}
+
+Status SendRawPacket(int raw, const IpAddress& to, Bytes packet) {
+  return SendPacket(raw, to, {packet, {}, {}});
+}
+
+void SetTransportChecksum(const IpAddress& from, const IpAddress& to, uint8_t protocol,
+                          std::span<uint8_t> transport, size_t offset) {
+  transport[offset] = transport[offset + 1] = 0;
+  StoreChecksum(transport, offset, Sum(transport, PseudoSum(from, to, protocol, transport.size())));
 }
 
 }  // namespace bailey::netproxy

@@ -3,6 +3,7 @@
 // at that port. `raw` is of the family of both addresses.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -15,10 +16,23 @@ namespace bailey::netproxy {
 Status SendRawDatagram(int raw, const Endpoint& from, const Endpoint& to,
                        std::span<const uint8_t> payload);
 
-enum class Unreachable { kPort, kHost, kProhibited };
+enum class Unreachable { kPort, kHost, kNetwork, kProhibited };
 
 // An ICMP error of `to`'s about a UDP datagram that `from`, inside, has sent there: what its socket
 // reports as ECONNREFUSED or EHOSTUNREACH.
 Status SendRawUnreachable(int raw, Unreachable reason, const Endpoint& from, const Endpoint& to);
+
+// The same about any packet: `about` is its IP header and 8 bytes more.
+Status SendRawIcmp(int raw, Unreachable reason, const IpAddress& from, const IpAddress& to,
+                   std::span<const uint8_t> about);
+
+// `transport` after an IP header of ours, and a packet that has one already.
+Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uint8_t protocol,
+                        std::span<const uint8_t> transport);
+Status SendRawPacket(int raw, const IpAddress& to, std::span<const uint8_t> packet);
+
+// Writes the checksum of `transport` (header and data), which is at `offset` in it.
+void SetTransportChecksum(const IpAddress& from, const IpAddress& to, uint8_t protocol,
+                          std::span<uint8_t> transport, size_t offset);
 
 }  // namespace bailey::netproxy

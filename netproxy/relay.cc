@@ -14,10 +14,10 @@
 namespace bailey::netproxy {
 namespace {
 
-constexpr int kStepsPerTurn = 16;               // then other connections have theirs
-constexpr size_t kBulkAfterBytes = 256 * 1024;  // of full reads in a row
+constexpr int kStepsPerTurn = 16;                       // then other connections have theirs
+constexpr size_t kBulkAfterBytes = size_t{256} * 1024;  // of full reads in a row
 constexpr size_t kFullRead = RelayResources::kBufferBytes / 4;
-constexpr size_t kFullSplice = 16 * 1024;
+constexpr size_t kFullSplice = size_t{16} * 1024;
 constexpr int kShortSplices = 8;  // in a row: back to copying
 
 size_t Other(size_t side) { return 1 - side; }

@@ -21,7 +21,7 @@ namespace bailey::netproxy {
 
 // What all relays of a proxy share.
 struct RelayResources {
-  static constexpr size_t kBufferBytes = 64 * 1024;
+  static constexpr size_t kBufferBytes = size_t{64} * 1024;
   CounterPage<NetCounter>* counters = nullptr;
   PipePool pipes;
   std::vector<char> buffer = std::vector<char>(kBufferBytes);

@@ -21,8 +21,8 @@ void RelayTable::SetLimit(uint64_t connections) {
   limit_ = connections == 0 ? most_ : std::min<uint64_t>(connections, most_);
 }
 
-bool RelayTable::Admit() {
-  if (relays_.size() < limit_) return true;
+bool RelayTable::Admit(size_t others) {
+  if (relays_.size() + others < limit_) return true;
   resources_.counters->Add(NetCounter::kDeniedLimit);
   return false;
 }

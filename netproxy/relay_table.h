@@ -22,8 +22,8 @@ class RelayTable {
 
   // 0: `most`, which is the upper bound in any case.
   void SetLimit(uint64_t connections);
-  // False, and counted as denied, when the limit is reached.
-  bool Admit();
+  // False, and counted as denied, when the limit is reached. `others`: admitted, not started yet.
+  bool Admit(size_t others = 0);
   // `inside` and `outside` as in Relay; connect(2) has been called.
   void Start(Direction direction, UniqueFd inside, UniqueFd outside);
   size_t size() const { return relays_.size(); }

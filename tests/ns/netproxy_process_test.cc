@@ -127,10 +127,10 @@ TEST(Process, ARestartRefusesNoConnection) {
     world.KillProxy();
     // Without a proxy: walls stand, connections wait.
     EXPECT_EQ(ConnectTo(world.Tenant(), At("10.0.0.1", 80)), EACCES);
-    const UniqueFd in = world.Outside(), out = world.Tenant();
+    const UniqueFd in = world.Outside(), out = world.Tenant(SOCK_STREAM | SOCK_NONBLOCK);
     ASSERT_EQ(BindAt(in, At(kWorldIp, 0)), 0);
     EXPECT_EQ(ConnectTo(in, At(kTenantIp, 80)), 0);
-    EXPECT_EQ(ConnectTo(out, At(kWorldIp, 8000)), 0);
+    EXPECT_EQ(ConnectTo(out, At(kWorldIp, 8000)), EINPROGRESS);
     gone.Reset();
     UniqueFd late = world.Tenant();
     Listen(late, At("0.0.0.0", 82));
@@ -141,8 +141,10 @@ TEST(Process, ARestartRefusesNoConnection) {
     const UniqueFd accepted_in = Accept(inside, &from);
     EXPECT_EQ(from.address.ToString(), kWorldIp);
     EXPECT_EQ(Receive(accepted_in, 2), "in");
+    const UniqueFd accepted_out = Accept(outside);
+    EXPECT_TRUE(World::Await([&] { return ConnectTo(out, At(kWorldIp, 8000)) == 0; }));
     Send(out, "out");
-    EXPECT_EQ(Receive(Accept(outside), 3), "out");
+    EXPECT_EQ(Receive(accepted_out, 3), "out");
     EXPECT_TRUE(World::Await([&] { return world.IsPublished(82); }));
     EXPECT_TRUE(World::Await([&] { return !world.IsPublished(81); }));
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kDeniedPrivate) == 1; }));

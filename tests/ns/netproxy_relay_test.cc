@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include <thread>
 
@@ -84,17 +85,66 @@ TEST(Outbound, AWildcardListenerOfTheTenantsDoesNotCatchIt) {
   });
 }
 
-TEST(Outbound, ARefusedDestinationResetsTheConnection) {
+// The errno of a connect, and the same by a non-blocking one.
+void ExpectConnectFails(const World& world, const Endpoint& to, int error) {
+  const int family = to.address.family();
+  EXPECT_EQ(ConnectTo(world.Tenant(SOCK_STREAM, family), to), error) << to.ToString();
+  const UniqueFd waiting = world.Tenant(SOCK_STREAM | SOCK_NONBLOCK, family);
+  EXPECT_EQ(ConnectTo(waiting, to), EINPROGRESS) << to.ToString();
+  pollfd writable{waiting.get(), POLLOUT, 0};
+  EXPECT_EQ(::poll(&writable, 1, 10'000), 1) << to.ToString();
+  int got = 0;
+  socklen_t size = sizeof got;
+  ::getsockopt(waiting.get(), SOL_SOCKET, SO_ERROR, &got, &size);
+  EXPECT_EQ(got, error) << to.ToString();
+}
+
+TEST(Outbound, AConnectFailsAsTheDestinationFails) {
   InWorld([] {
-    World world;
-    const UniqueFd client = world.Tenant();
-    const int connected = ConnectTo(client, At(kWorldIp, 9));
-    if (connected == 0)
-      EXPECT_EQ(ReceiveErrno(client), ECONNRESET);
-    else
-      EXPECT_EQ(connected, ECONNREFUSED);
-    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kRefusedUpstream) == 1; }));
-    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
+    const World world;
+    ASSERT_EQ(std::system("ip route add unreachable 198.51.100.50 && "
+                          "ip route add prohibit 198.51.100.51"),
+              0);
+    ExpectConnectFails(world, At(kWorldIp, 9), ECONNREFUSED);
+    ExpectConnectFails(world, At("198.51.100.50", 80), EHOSTUNREACH);
+    ExpectConnectFails(world, At("198.51.100.51", 80), EHOSTUNREACH);  // ICMP has no EACCES
+    ExpectConnectFails(world, At("192.0.2.1", 80), ENETUNREACH);       // the host has no route
+    EXPECT_EQ(world.Count(NetCounter::kRefusedUpstream), 2u);
+    EXPECT_EQ(world.Count(NetCounter::kUnreachableUpstream), 6u);
+    EXPECT_EQ(world.Count(NetCounter::kConnectionsOut), 0u);
+  });
+}
+
+TEST(Outbound, AnIpv6ConnectFailsAsTheDestinationFails) {
+  InWorld([] {
+    const World world({.tenant_ip = "2001:db8:113::7"});
+    ASSERT_EQ(std::system("ip -6 route add prohibit 2001:db8:99::1 metric 1"), 0);
+    ExpectConnectFails(world, At("2001:db8:113::200", 9), ECONNREFUSED);
+    ExpectConnectFails(world, At("2001:db8:99::1", 80), EACCES);
+    ExpectConnectFails(world, At("2001:db8:98::1", 80), ENETUNREACH);
+  });
+}
+
+// The program gave up before its destination answered: nothing is left of it.
+TEST(Outbound, AConnectGivenUpIsForgotten) {
+  InWorld([] {
+    const World world;
+    const UniqueFd full = world.Outside();
+    ASSERT_EQ(BindAt(full, At(kWorldIp, 8000)), 0);
+    ASSERT_EQ(::listen(full.get(), 0), 0);
+    std::vector<UniqueFd> fill;
+    for (int i = 0; i < 3; ++i) {
+      fill.push_back(world.Outside(SOCK_STREAM | SOCK_NONBLOCK));
+      ConnectTo(fill.back(), At(kWorldIp, 8000));
+    }
+    for (int i = 0; i < 10; ++i) {
+      const UniqueFd client = world.Tenant(SOCK_STREAM | SOCK_NONBLOCK);
+      EXPECT_EQ(ConnectTo(client, At(kWorldIp, 8000)), EINPROGRESS);
+    }
+    const UniqueFd server = world.Outside(), client = world.Tenant();
+    Listen(server, At(kWorldIp, 8001));
+    EXPECT_EQ(ConnectTo(client, At(kWorldIp, 8001)), 0);
+    EXPECT_EQ(world.Count(NetCounter::kOpenConnections), 1u);
   });
 }
 

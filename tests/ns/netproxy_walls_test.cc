@@ -122,9 +122,9 @@ TEST(Walls, AnotherTenantIsReachedOnlyByWhatItPublishes) {
     World world;
     const auto connects = [&](uint16_t port) {
       const UniqueFd client = world.Tenant();
-      if (ConnectTo(client, At(kPeerIp, port)) != 0) return false;
-      Send(client, "x");
-      return ReceiveErrno(client) != ECONNRESET;
+      const int error = ConnectTo(client, At(kPeerIp, port));
+      EXPECT_TRUE(error == 0 || error == EHOSTUNREACH) << error;
+      return error == 0;
     };
     const UniqueFd wildcard = world.Host(), exact = world.Host(), owned = world.Host();
     Listen(wildcard, At("0.0.0.0", 9001));
@@ -188,8 +188,7 @@ TEST(Walls, ConnectionsAreLimited) {
       accepted.push_back(Accept(server));
     }
     const UniqueFd fourth = world.Tenant();
-    const int connected = ConnectTo(fourth, At(kWorldIp, 8000));
-    EXPECT_EQ(connected == 0 ? ReceiveErrno(fourth) : connected, ECONNRESET);
+    EXPECT_EQ(ConnectTo(fourth, At(kWorldIp, 8000)), ECONNREFUSED);
     EXPECT_EQ(world.Count(NetCounter::kDeniedLimit), 1u);
     clients.pop_back();
     accepted.pop_back();

@@ -1,0 +1,82 @@
+// hold: the tc program at the way out of the tenant's lo. A SYN to a foreign address is copied to
+// the proxy and taken away (the sender believes that it left). The proxy dials, and then either
+// sends the very same SYN again, with a mark, or answers it as the destination or a router would:
+// so a connect(2) inside fails with the errno that it would have on a host of its own.
+
+// In this order: what is in bpf/ needs linux/bpf.h before it.
+// clang-format off
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+// clang-format on
+
+#include "netproxy/bpf_types.h"
+
+#define ETHERNET 14
+#define IPV4 20
+#define IPV6 40
+#define TCP 20
+#define PROTOCOL_TCP 6
+#define FLAGS 13  // offset in the TCP header
+#define SYN 0x02
+#define SYN_ACK 0x12
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 256 * 1024);
+} held_syns SEC(".maps");
+
+const volatile __u32 own4 = 0;
+const volatile __u32 own6[4] = {0, 0, 0, 0};
+const volatile __u32 loopback_mask = 0;
+
+static __always_inline int IsForeign4(const __u8* ip) {
+  __u32 to = *(const __u32*)(ip + 16);
+  return to != own4 && (to & loopback_mask) != bpf_htonl(0x7f000000);
+}
+
+static __always_inline int IsForeign6(const __u8* ip) {
+  const __u32* to = (const __u32*)(ip + 24);
+  if ((to[0] | to[1] | to[2]) == 0 && to[3] == bpf_htonl(1)) return 0;
+  return to[0] != own6[0] || to[1] != own6[1] || to[2] != own6[2] || to[3] != own6[3];
+}
+
+// Headers with options or extensions go on unheld: the proxy accepts those first and dials then.
+static __always_inline int IsHeld(struct __sk_buff* packet) {
+  const __u8* end = (const __u8*)(long)packet->data_end;
+  const __u8* ip = (const __u8*)(long)packet->data + ETHERNET;
+  const __u8* tcp = 0;
+  if (packet->protocol == bpf_htons(0x0800)) {
+    if (ip + IPV4 + TCP > end || ip[0] != 0x45 || ip[9] != PROTOCOL_TCP) return 0;
+    if (!IsForeign4(ip)) return 0;
+    tcp = ip + IPV4;
+  } else if (packet->protocol == bpf_htons(0x86dd)) {
+    if (ip + IPV6 + TCP > end || ip[6] != PROTOCOL_TCP || !IsForeign6(ip)) return 0;
+    tcp = ip + IPV6;
+  } else {
+    return 0;
+  }
+  return (tcp[FLAGS] & SYN_ACK) == SYN;
+}
+
+SEC("tc")
+int hold(struct __sk_buff* packet) {
+  if (packet->mark == BAILEY_RAW_MARK || !IsHeld(packet)) return TC_ACT_OK;
+  __u32 size = packet->len - ETHERNET;
+  if (size > BAILEY_SYN_BYTES) return TC_ACT_OK;  // data in the SYN (Fast Open): unheld
+  struct bailey_held_syn* held = bpf_ringbuf_reserve(&held_syns, sizeof *held, 0);
+  if (!held) return TC_ACT_SHOT;  // full: TCP tries again in a second
+  held->size = size;
+  asm volatile("" : "+r"(size));
+  size &= 127;  // for the verifier
+  if (size < IPV4 + TCP || size > BAILEY_SYN_BYTES ||
+      bpf_skb_load_bytes(packet, ETHERNET, held->packet, size)) {
+    bpf_ringbuf_discard(held, 0);
+    return TC_ACT_SHOT;
+  }
+  bpf_ringbuf_submit(held, 0);
+  return TC_ACT_STOLEN;
+}
+
+char LICENSE[] SEC("license") = "GPL";
