@@ -63,6 +63,7 @@ Result<Daemon> Daemon::Start(const std::string& log_path) {
   }
   read_end.Reset();
   if (::setsid() < 0 || ::chdir("/") != 0) return Errno("setsid");
+  ::umask(022);  // whatever our caller's: directories made for a tenant are for all of its users
   BAILEY_TRY(MoveStreams(log_path, report.get()));
   static_cast<void>(report.Release());
   if (sys::CloseRange(4, ~0U, 0) != 0) return Errno("close_range");

@@ -97,7 +97,7 @@ ExecSession::~ExecSession() {
 }
 
 // The master or the pipes' ends go with the first line; we keep none of them.
-Status ExecSession::Greet(bool tty, std::vector<int> host_ends) {
+Status ExecSession::Greet(bool tty, const std::vector<int>& host_ends) {
   const std::string line =
       json::serialize(json::object{{"pid", process_.pid}, {"tty", tty}}) + "\n";
   Status sent = SendMessage(socket_.get(), line, host_ends);

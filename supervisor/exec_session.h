@@ -50,7 +50,7 @@ class ExecSession {
   ExecSession(Setup setup, UniqueFd socket)
       : setup_(std::move(setup)), socket_(std::move(socket)) {}
   Status Enter(EnterRequest& enter, bool tty);
-  Status Greet(bool tty, std::vector<int> host_ends);
+  Status Greet(bool tty, const std::vector<int>& host_ends);
   Status Watch();
   void OnReport();
   void OnSocket();

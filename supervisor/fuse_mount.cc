@@ -69,6 +69,12 @@ Status AbortFuse(unsigned connection) {
   return aborted;
 }
 
+Status AbortFuseOf(int mount) {
+  const auto seen = Look(mount, "");
+  if (!seen) return seen.error();
+  return AbortFuse(seen->stx_dev_minor);
+}
+
 Status UnmountFuse(const std::string& point) {
   for (;;) {
     const auto seen = Look(AT_FDCWD, point);

@@ -24,6 +24,8 @@ Result<FuseMount> MountFuse(const std::string& point, const std::string& source)
 // Ends a connection: all requests, pending and to come, fail. One that is gone already is no
 // error. Needs no mount of fusectl: it makes one of its own, detached.
 Status AbortFuse(unsigned connection);
+// The same for the connection behind a mount.
+Status AbortFuseOf(int mount);
 
 // Unmounts (lazily) whatever is mounted on `point`, and aborts those that are FUSE. Nothing
 // mounted, or no such directory: success. A plain process may have its directory in there still.

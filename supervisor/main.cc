@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -73,6 +74,14 @@ Status Clear(const Options& options, const TenantConfig& config) {
   return SweepTenant(*host, config, options.runtime_dir);
 }
 
+// Sessions and listeners take descriptors each. Children get limits of their own.
+void RaiseFileLimit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 // SIGTERM and SIGINT end the tenant in good order, and then us.
 Result<UniqueFd> TakeSignals() {
   sigset_t signals;
@@ -94,6 +103,7 @@ Status Serve(const Options& options, TenantConfig config, Daemon& daemon) {
   if (!host) return host.error();
   BAILEY_TRY(SweepTenant(*host, config, options.runtime_dir));
   BAILEY_TRY(DropOtherCapabilities());
+  RaiseFileLimit();
   auto loop = EventLoop::Create();
   if (!loop) return loop.error();
   auto counters = TenantCounters::Make();

@@ -28,8 +28,10 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/message.h"
 #include "base/syscalls.h"
+#include "supervisor/fuse_mount.h"
 #include "supervisor/launcher.h"
 #include "supervisor/pod_message.h"
 #include "supervisor/walls.h"
@@ -145,6 +147,11 @@ Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {
   control->theirs.Reset();
   auto tenant = ReadLaunchReport(report->ours.get());
   if (!tenant) {
+    // A launcher that waits for a stuck file server outlives SIGKILL until it is cut off.
+    if (tenant.error().Errno() == ETIMEDOUT) {
+      if (const Status cut = AbortFuseOf(request.fuse_mount); !cut)
+        LogError("launch: " + cut.error().Message());
+    }
     EndGroup(launcher);
     return InitFailure(control->ours.get()).value_or(tenant.error());
   }

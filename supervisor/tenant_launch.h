@@ -24,6 +24,7 @@ struct LaunchRequest {
   const Allow& allow;  // ParseAllow(config.allow)
   const TenantCgroup& cgroup;
   const TenantFilter& filter;
+  // Its connection is aborted if the launch takes too long: the file server is stuck then.
   int fuse_mount;    // FuseMount::mount, INIT answered; in the caller's mount namespace
   int console;       // write end for the start command's stdout and stderr: a TenantPipe's
   int init_program;  // from LoadInitProgram

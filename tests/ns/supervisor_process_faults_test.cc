@@ -73,6 +73,16 @@ TEST(Faults, TheFileServersDeathFailsTheTenantAndKeepsTheReason) {
   EXPECT_THAT(world.Leftovers(), IsEmpty());
 }
 
+TEST(Faults, AFileServerThatIsStuckFailsTheStart) {
+  World world;
+  world.ReplaceProgram("bailey-fs", world.config.programs + "/stuck_file_server");
+  const json::object failed = world.Start();
+  EXPECT_EQ(failed.at("state"), "failed") << failed;
+  EXPECT_EQ(failed.at("stage"), "walls") << failed;
+  world.Stop();
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
 TEST(Faults, AFailureWithOpenSessionsEndsAtOnce) {
   World world;
   ASSERT_EQ(world.Start()["state"], "running");
