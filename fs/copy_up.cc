@@ -108,6 +108,8 @@ Done CopyUp::CopyFile(Node& node, Data data) {
   auto source = OpenSource(node);
   if (!source) return source.error();
   WorkItem item(at_.work, at_.work.NewName());
+  // Emptied with the copy, so this is when its data change.
+  if (data == Data::kDropped && source->st.st_size != 0) source->st.st_mtim.tv_nsec = UTIME_NOW;
   auto copy = MakeCopy(*source, item.name(), data);
   if (!copy) return copy.error();
   BAILEY_TRY(Dress(node, *source, item.name()));

@@ -144,7 +144,9 @@ void ListAttributes(fuse_req_t request, fuse_ino_t id, size_t room) noexcept {
 void SetAttribute(fuse_req_t request, fuse_ino_t id, const char* name, const char* value,
                   size_t size, int flags) noexcept {
   Count(request, FsCounter::kMutations);
-  ReplyDone(request, TreeOf(request).SetAttribute(NodeOf(request, id), name, {value, size}, flags));
+  constexpr auto kKill = static_cast<int>(protocol::kFlagKillSetgid);
+  ReplyDone(request, TreeOf(request).SetAttribute(NodeOf(request, id), name, {value, size},
+                                                  flags & ~kKill, (flags & kKill) == 0));
 }
 void RemoveAttribute(fuse_req_t request, fuse_ino_t id, const char* name) noexcept {
   Count(request, FsCounter::kMutations);

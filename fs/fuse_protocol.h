@@ -8,11 +8,13 @@
 
 namespace bailey::fs::protocol {
 
-inline constexpr uint32_t kOpcodeInit = 26, kOpcodeCreate = 35, kOpcodeTmpfile = 51;
+inline constexpr uint32_t kOpcodeSetxattr = 21, kOpcodeInit = 26, kOpcodeCreate = 35,
+                          kOpcodeTmpfile = 51;
 
 // Flags of INIT. Those above 31 are in flags2.
 inline constexpr uint32_t kParallelDirops = 1U << 18;
 inline constexpr uint32_t kHandleKillprivV2 = 1U << 28;
+inline constexpr uint32_t kSetxattrExt = 1U << 29;
 inline constexpr uint32_t kInitExt = 1U << 30;
 inline constexpr uint32_t kPassthrough2 = 1U << (37 - 32);
 inline constexpr uint32_t kAllowIdmap2 = 1U << (40 - 32);
@@ -52,6 +54,15 @@ struct InitOut {
   uint16_t request_timeout, unused[11];
 };
 static_assert(sizeof(InitOut) == 64);
+
+// With kSetxattrExt; without it, the first two words only.
+struct SetxattrIn {
+  uint32_t size, flags, setxattr_flags, padding;
+};
+inline constexpr size_t kShortSetxattrIn = 8;
+inline constexpr uint32_t kAclKillSetgid = 1U << 0;  // in setxattr_flags
+// Ours, beside XATTR_CREATE and XATTR_REPLACE: where libfuse leaves it in peace.
+inline constexpr uint32_t kFlagKillSetgid = 1U << 30;
 
 struct OpenOut {
   uint64_t handle;

@@ -40,10 +40,15 @@ Done Own(int directory, const char* name, const NewcomerSpec& spec, const Caller
     if (::fstat(directory, &parent) != 0) return Refuse();
     if ((parent.st_mode & S_ISGID) != 0) gid = st->st_gid;
   }
-  const mode_t mode = st->st_mode;
-  if (st->st_uid == caller.uid && st->st_gid == gid) return {};
-  BAILEY_TRY(DoneOrErrno(::fchownat(directory, name, caller.uid, gid, AT_SYMLINK_NOFOLLOW)));
-  if ((mode & (S_ISUID | S_ISGID)) != 0 && (spec.mode & S_IFMT) != S_IFLNK)
+  // The kernel has judged by the caller's groups whether setgid may be set; the server is in none.
+  const bool is_link = S_ISLNK(spec.mode);
+  const mode_t lost = is_link || S_ISDIR(spec.mode) ? 0 : spec.mode & S_ISGID & ~st->st_mode;
+  const mode_t mode = st->st_mode | lost;
+  const bool owned = st->st_uid == caller.uid && st->st_gid == gid;
+  if (owned && lost == 0) return {};
+  if (!owned)
+    BAILEY_TRY(DoneOrErrno(::fchownat(directory, name, caller.uid, gid, AT_SYMLINK_NOFOLLOW)));
+  if ((mode & (S_ISUID | S_ISGID)) != 0 && !is_link)
     BAILEY_TRY(ChangeMode(directory, name, mode & 07777, AT_SYMLINK_NOFOLLOW));
   return DoneOrErrno(::fstatat(directory, name, st, AT_SYMLINK_NOFOLLOW));
 }

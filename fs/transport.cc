@@ -13,6 +13,26 @@
 #include "fs/thread_place.h"
 
 namespace bailey::fs {
+namespace {
+
+// The long form of SETXATTR, which libfuse 3.14 gets wrong, made short; what only the long one says
+// goes into the flags. Returns the new size.
+ssize_t ShortenSetxattr(protocol::InHeader* header, ssize_t size) {
+  protocol::SetxattrIn in{};
+  const auto taken = static_cast<ssize_t>(sizeof *header + sizeof in);
+  if (size < taken) return size;
+  char* body = reinterpret_cast<char*>(header + 1);
+  std::memcpy(&in, body, sizeof in);
+  if ((in.setxattr_flags & protocol::kAclKillSetgid) != 0) in.flags |= protocol::kFlagKillSetgid;
+  std::memcpy(body, &in, protocol::kShortSetxattrIn);
+  std::memmove(body + protocol::kShortSetxattrIn, body + sizeof in,
+               static_cast<size_t>(size - taken));
+  constexpr auto kCut = static_cast<ssize_t>(sizeof in - protocol::kShortSetxattrIn);
+  header->length -= static_cast<uint32_t>(kCut);
+  return size - kCut;
+}
+
+}  // namespace
 
 Transport::Transport(Options options) : options_(std::move(options)) {}
 
@@ -96,14 +116,20 @@ ssize_t Transport::Read(int fd, void* buffer, size_t size, void* self) {
   auto* header = static_cast<protocol::InHeader*>(buffer);
   // libfuse 3.14 does not know TMPFILE; CREATE has the same body, and O_TMPFILE in its flags.
   if (header->opcode == protocol::kOpcodeTmpfile) header->opcode = protocol::kOpcodeCreate;
-  if (header->opcode == protocol::kOpcodeInit && !transport.initialised_) {
-    transport.init_unique_ = header->unique;
-    protocol::InitIn in{};
-    std::memcpy(&in, header + 1, std::min(sizeof in, static_cast<size_t>(got) - sizeof *header));
-    transport.offered_flags_ = in.flags;
-    transport.offered_flags2_ = (in.flags & protocol::kInitExt) != 0 ? in.flags2 : 0;
-  }
+  if (header->opcode == protocol::kOpcodeSetxattr && transport.initialised_)
+    return ShortenSetxattr(header, got);
+  if (header->opcode == protocol::kOpcodeInit && !transport.initialised_)
+    transport.NoteInit(header, static_cast<size_t>(got));
   return got;
+}
+
+void Transport::NoteInit(const void* request, size_t size) {
+  const auto* header = static_cast<const protocol::InHeader*>(request);
+  init_unique_ = header->unique;
+  protocol::InitIn in{};
+  std::memcpy(&in, header + 1, std::min(sizeof in, size - sizeof *header));
+  offered_flags_ = in.flags;
+  offered_flags2_ = (in.flags & protocol::kInitExt) != 0 ? in.flags2 : 0;
 }
 
 ssize_t Transport::Write(int fd, iovec* parts, int count, void* self) {
@@ -123,7 +149,8 @@ ssize_t Transport::AnswerInit(int fd, const iovec* parts) {
   protocol::InitOut out{};
   const size_t size = std::min(parts[1].iov_len, sizeof out);
   std::memcpy(&out, parts[1].iov_base, size);
-  out.flags |= (protocol::kParallelDirops | protocol::kHandleKillprivV2 | protocol::kInitExt) &
+  out.flags |= (protocol::kParallelDirops | protocol::kHandleKillprivV2 | protocol::kSetxattrExt |
+                protocol::kInitExt) &
                offered_flags_;
   out.flags2 |= (protocol::kPassthrough2 | protocol::kAllowIdmap2) & offered_flags2_;
   out.max_stack_depth = 1;  // an overlayfs may still be mounted over us

@@ -48,6 +48,7 @@ class Transport {
   explicit Transport(Options options);
   static ssize_t Read(int fd, void* buffer, size_t size, void* self);
   static ssize_t Write(int fd, iovec* parts, int count, void* self);
+  void NoteInit(const void* request, size_t size);
   ssize_t AnswerInit(int fd, const iovec* parts);
   void ReadRequests();
 

@@ -87,7 +87,9 @@ class Tree {
   // tree_attributes.cc
   Answer<struct stat> SetAttributes(Node& node, const Attributes& change, int file);
   Answer<std::string> GetAttribute(Node& node, const std::string& name);
-  Done SetAttribute(Node& node, const std::string& name, std::string_view value, int flags);
+  // `keep_setgid`: an access ACL leaves the file's setgid bit (the caller may set it).
+  Done SetAttribute(Node& node, const std::string& name, std::string_view value, int flags,
+                    bool keep_setgid);
   Answer<std::string> ListAttributes(Node& node);  // names, each with its NUL
   Done RemoveAttribute(Node& node, const std::string& name);
 

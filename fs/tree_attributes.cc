@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "fs/file_copy.h"
+#include "fs/setgid_capability.h"
 #include "fs/thread_place.h"
 #include "fs/tree.h"
 
@@ -105,7 +106,8 @@ Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
   }
 }
 
-Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view value, int flags) {
+Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view value, int flags,
+                        bool keep_setgid) {
   if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
   BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
   const std::shared_lock lock(tree_lock_);
@@ -113,10 +115,21 @@ Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view va
   if (!place) return place.error();
   const auto target = Aim(*place);
   if (!target) return target.error();
-  return DoneOrErrno(
-      target->name != nullptr
-          ? ::lsetxattr(target->name, name.c_str(), value.data(), value.size(), flags)
-          : ::fsetxattr(target->file, name.c_str(), value.data(), value.size(), flags));
+  const auto set = [&] {
+    return DoneOrErrno(
+        target->name != nullptr
+            ? ::lsetxattr(target->name, name.c_str(), value.data(), value.size(), flags)
+            : ::fsetxattr(target->file, name.c_str(), value.data(), value.size(), flags));
+  };
+  if (name != "system.posix_acl_access") return set();
+  if (keep_setgid) {
+    const SetgidCapability capability;
+    return set();
+  }
+  BAILEY_TRY(set());
+  const auto st = locator_.Stat(node.Current());  // the server may be in the group itself
+  if (!st || (st->st_mode & S_ISGID) == 0) return {};
+  return ChangeMode(place->directory, place->name, st->st_mode & 07777 & ~S_ISGID, place->flags);
 }
 
 Answer<std::string> Tree::ListAttributes(Node& node) {
