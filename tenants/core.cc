@@ -10,7 +10,6 @@
 
 #include "base/files.h"
 #include "base/log.h"
-#include "tenants/exec_request.h"
 #include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
 #include "tenants/templates/template_store.h"
@@ -147,6 +146,9 @@ void Core::CreateTenant(const CallPtr& call) {
     return call->Fail({ApiCode::kUsage, "the spec is missing", {}, "spec", {}});
   auto spec = ReadSpecJson(body->get_object());
   if (!spec) return call->Fail(ApiError::From(spec.error(), {}, "spec"));
+  if (dying_templates_.contains(*spec->template_name))
+    return call->Fail({ApiCode::kNotFound, "template " + *spec->template_name + " is being removed",
+                       spec->name, "template", "bailey template ls shows those that exist"});
   const auto created = fleet_.Create(std::move(*spec));
   if (!created) return call->Fail(created.error());
   call->Answer("Tenant", OneTenant((*created)->name()));
@@ -287,12 +289,15 @@ void Core::RemoveTemplateNamed(const CallPtr& call) {
                        {},
                        "template",
                        "bailey rm " + user + " first"});
-  auto item = std::make_shared<json::object>(ToObject(found->ToJson()));
-  // On the loop: so that no tenant can be made of it meanwhile. One rename, then the files, which
-  // are few for all but debootstrap's.
-  if (const Status gone = RemoveTemplate(host_.paths.state, name); !gone)
-    return call->Fail(TemplateError(gone.error()));
-  call->Answer("Template", {std::move(*item)});
+  if (!dying_templates_.insert(name).second)
+    return call->Fail(
+        {ApiCode::kInUse, "template " + name + " is being removed", {}, "template", {}});
+  background_.Run([state = host_.paths.state, name] { return RemoveTemplate(state, name); },
+                  [this, call, name, item = ToObject(found->ToJson())](const Status& gone) {
+                    dying_templates_.erase(name);
+                    if (!gone) return call->Fail(TemplateError(gone.error()));
+                    call->Answer("Template", {item});
+                  });
 }
 
 // ---- the rest -------------------------------------------------------------------------------

@@ -7,10 +7,12 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "tenants/core_protocol.h"
 #include "tenants/doctor_job.h"
+#include "tenants/exec_request.h"
 #include "tenants/fleet.h"
 #include "tenants/sampling.h"
 #include "tenants/template_job.h"
@@ -69,7 +71,7 @@ class Core {
   void Doctor(const CallPtr& call);
   void Metrics(const CallPtr& call);
 
-  void ExecInside(const CallPtr& call, const struct ExecRequest& exec, const Tenant::Done& done);
+  void ExecInside(const CallPtr& call, const ExecRequest& exec, const Tenant::Done& done);
   // A Done that answers with the tenant as it is then.
   Tenant::Done AnswerTenant(const CallPtr& call);
   boost::json::array OneTenant(const std::string& name) const;
@@ -81,6 +83,7 @@ class Core {
   Fleet& fleet_;
   Sampler& sampler_;
   std::list<std::unique_ptr<TemplateJob>> builds_;
+  std::set<std::string> dying_templates_;  // being removed: no tenant may be made of them
   std::list<std::unique_ptr<DoctorJob>> examinations_;
 };
 
