@@ -73,9 +73,10 @@ constexpr auto kCalls = std::to_array<const char*>({
     "tgkill",
     "time",
 #ifdef BAILEY_SANITIZE
-    // the sanitizers' own memory, stacks and signals
+    // the sanitizers' own memory, stacks and signals; a pipe to try whether an address is readable
     "getrlimit",
     "mprotect",
+    "pipe2",
     "prctl",
     "prlimit64",
     "sched_getaffinity",
