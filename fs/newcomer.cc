@@ -14,23 +14,27 @@ namespace {
 
 constexpr char kDefaultAcl[] = "system.posix_acl_default";
 
+constexpr mode_t kSetId = S_ISUID | S_ISGID;
+
+// Without setuid and setgid, which a file gets when it is its caller's.
 Done MakeAt(int directory, const char* name, const NewcomerSpec& spec, UniqueFd* file) {
   switch (spec.mode & S_IFMT) {
     case S_IFREG:
       file->Reset(::openat(directory, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
-                           spec.mode & 07777));
+                           spec.mode & 07777 & ~kSetId));
       return DoneOrErrno(file->get());
     case S_IFDIR:
       return DoneOrErrno(::mkdirat(directory, name, spec.mode & 07777));
     case S_IFLNK:
       return DoneOrErrno(::symlinkat(spec.target.c_str(), directory, name));
     default:
-      return DoneOrErrno(::mknodat(directory, name, spec.mode, 0));
+      return DoneOrErrno(::mknodat(directory, name, spec.mode & ~kSetId, 0));
   }
 }
 
 // Gives the new object to its caller. The server makes it as root: that takes no CAP_SETUID, and
-// costs nothing where the caller is root.
+// costs nothing where the caller is root. Whether the caller may have setgid, the kernel has
+// judged: it knows the caller's other groups. A directory has what it has inherited.
 Done Own(int directory, const char* name, const NewcomerSpec& spec, const Caller& caller,
          struct stat* st) {
   if (::fstatat(directory, name, st, AT_SYMLINK_NOFOLLOW) != 0) return Refuse();
@@ -40,16 +44,13 @@ Done Own(int directory, const char* name, const NewcomerSpec& spec, const Caller
     if (::fstat(directory, &parent) != 0) return Refuse();
     if ((parent.st_mode & S_ISGID) != 0) gid = st->st_gid;
   }
-  // The kernel has judged by the caller's groups whether setgid may be set; the server is in none.
-  const bool is_link = S_ISLNK(spec.mode);
-  const mode_t lost = is_link || S_ISDIR(spec.mode) ? 0 : spec.mode & S_ISGID & ~st->st_mode;
-  const mode_t mode = st->st_mode | lost;
+  const mode_t set_id = (S_ISDIR(st->st_mode) ? st->st_mode : spec.mode) & kSetId;
   const bool owned = st->st_uid == caller.uid && st->st_gid == gid;
-  if (owned && lost == 0) return {};
+  if (owned && set_id == (st->st_mode & kSetId)) return {};
   if (!owned)
     BAILEY_TRY(DoneOrErrno(::fchownat(directory, name, caller.uid, gid, AT_SYMLINK_NOFOLLOW)));
-  if ((mode & (S_ISUID | S_ISGID)) != 0 && !is_link)
-    BAILEY_TRY(ChangeMode(directory, name, mode & 07777, AT_SYMLINK_NOFOLLOW));
+  if (set_id != 0 && !S_ISLNK(st->st_mode))
+    BAILEY_TRY(ChangeMode(directory, name, (st->st_mode & 07777) | set_id, AT_SYMLINK_NOFOLLOW));
   return DoneOrErrno(::fstatat(directory, name, st, AT_SYMLINK_NOFOLLOW));
 }
 

@@ -133,6 +133,13 @@ class SpecialBits(FsTest):
         as_user(1000, make)
         self.assertFalse(os.stat(self.path("shared/sg")).st_mode & stat.S_ISGID)
 
+    def test_a_member_makes_setgid_programs_of_the_group(self):
+        def make():
+            os.umask(0)
+            os.close(os.open(self.path("shared/sg"), os.O_CREAT | os.O_WRONLY, 0o6775))
+        as_user(1000, make, groups=[5000])
+        self.assertEqual(oct(os.stat(self.path("shared/sg")).st_mode), "0o106775")
+
     def test_chmod_outside_the_group_drops_setgid(self):
         as_user(1000, lambda: write(self.path("shared/g")))
         as_user(1000, lambda: os.chmod(self.path("shared/g"), 0o2755))
