@@ -23,6 +23,9 @@ GROUPS = [[], [1000], [1001, 5000], [5000]]
 XATTRS = ["user.one", "user.two"]
 
 
+WRITES = {"write", "truncate", "open", "fwrite", "ftruncate", "fallocate", "copy_range", "mmap"}
+
+
 def acl(user, bits):
     return syscalls.acl_xattr([(ACL_USER_OBJ, 6, ACL_NO_ID), (ACL_USER, bits, user),
                                (ACL_GROUP_OBJ, 4, ACL_NO_ID), (ACL_MASK, 6, ACL_NO_ID),
@@ -34,17 +37,19 @@ def _without_fsetid(effective, _permitted):
 
 
 class Identity:
-    """The process acts as this user while inside: root without CAP_FSETID, with which overlayfs
-    lets a write keep the setuid bit and passthrough does not."""
+    """The process acts as this user while inside."""
 
-    def __init__(self, uid, gid, groups, umask):
+    def __init__(self, uid, gid, groups, umask, writes=False):
         self.uid, self.gid, self.groups, self.umask = uid, gid, groups, umask
+        self.writes = writes
 
     def __enter__(self):
         os.setgroups(self.groups)
         os.setegid(self.gid)
         os.seteuid(self.uid)
-        syscalls.change_effective_capabilities(_without_fsetid)
+        if self.writes:
+            # With it overlayfs lets root's write keep the setuid bit, and passthrough does not.
+            syscalls.change_effective_capabilities(_without_fsetid)
         self.old = os.umask(self.umask)
 
     def __exit__(self, *_):
@@ -212,7 +217,7 @@ def perform(tree, operation):
     """("ok", value), or the name of the error."""
     name, identity, arguments = operation
     try:
-        with Identity(*identity):
+        with Identity(*identity, writes=name in WRITES):
             return "ok", getattr(tree, "op_" + name)(*arguments)
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error.errno))
