@@ -168,6 +168,13 @@ class SpecialBits(FsTest):
         as_user(1000, append)
         self.assertEqual(self.ids_of("id"), (1000, 1000))
 
+    def test_a_stranger_cannot_end_setuid_by_a_chown_to_the_same(self):
+        try:
+            as_user(1000, lambda: os.chown(self.path("id"), -1, -1))
+        except PermissionError:
+            pass
+        self.assertEqual(self.ids_of("id"), (1234, 1235))
+
     def test_a_strangers_truncate_ends_setuid(self):
         for cut in (lambda: os.truncate(self.path("id"), 10),
                     lambda: os.close(os.open(self.path("id"), os.O_WRONLY | os.O_TRUNC))):

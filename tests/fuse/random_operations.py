@@ -341,7 +341,10 @@ class Generator:
         return self.some_path(), self.mode()
 
     def make_chown(self):
-        return self.some_path(), self.chance.choice([-1, *IDS]), self.chance.choice([-1, 5000, *IDS])
+        # Never (-1, -1): it takes setuid away natively; FUSE does not tell the server who asks.
+        uid, gid = self.chance.choice([(-1, 5000), (-1, 1000), (1001, -1), (0, 0), (1000, 5000),
+                                       (1001, 1001), (0, -1)])
+        return self.some_path(), uid, gid
 
     def make_utime(self):
         return self.some_path(), self.when()
