@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 namespace bailey::supervisor {
 namespace {
@@ -53,11 +54,15 @@ int SetLimit(ResourceLimit limit) {
 
 // Written by root of the host, it is also the least that the tenant can write later.
 int ResetOomScore() {
-  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  const int file = ::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
   if (file < 0) return -1;
-  const bool written = ::write(file, "0", 1) == 1;
+  std::array<char, 8> held{};
+  // A least above 0 that we cannot lower is no favour to the tenant.
+  const bool done =
+      ::pwrite(file, "0", 1, 0) == 1 ||
+      (errno == EACCES && ::pread(file, held.data(), held.size(), 0) > 0 && held[0] != '-');
   ::close(file);
-  return written ? 0 : -1;
+  return done ? 0 : -1;
 }
 
 }  // namespace
