@@ -41,18 +41,26 @@ TEST(Walls, TheTenantsRootHasNothingOfWhoeverStartedIt) {
     ::sigemptyset(&blocked);
     ::sigaddset(&blocked, SIGTERM);
     ::sigprocmask(SIG_BLOCK, &blocked, nullptr);
-    ASSERT_EQ(::prctl(PR_SET_DUMPABLE, 1), 0);
 
     WallFailure failure{};
     ASSERT_EQ(BecomeTenantRoot(&failure), 0) << WallStepName(failure.step);
     EXPECT_NE(SessionKeyring(), keyring);
     EXPECT_EQ(::getgroups(0, nullptr), 0);
     EXPECT_EQ(::getgid(), 0U);
-    EXPECT_EQ(::prctl(PR_GET_DUMPABLE), 0);
     EXPECT_EQ(::umask(0), 022U);
     EXPECT_EQ(::signal(SIGPIPE, SIG_DFL), SIG_DFL);
     ::sigprocmask(SIG_BLOCK, nullptr, &blocked);
     EXPECT_EQ(::sigismember(&blocked, SIGTERM), 0);
+  });
+}
+
+// A change of ids would make us undumpable too, but to what fs.suid_dumpable says: here is none.
+TEST(Walls, TheTenantsRootCannotTraceWhoGoesIn) {
+  InChild(0, [] {
+    ASSERT_EQ(::prctl(PR_SET_DUMPABLE, 1), 0);
+    WallFailure failure{};
+    ASSERT_EQ(BecomeTenantRoot(&failure), 0);
+    EXPECT_EQ(::prctl(PR_GET_DUMPABLE), 0);
   });
 }
 
