@@ -19,7 +19,7 @@ ATTEMPTS = {
     "add an address": ("ip addr add 127.77.250.1/32 dev lo", None),
     "change a route": ("ip route add 198.51.100.0/24 dev lo", None),
     "take lo down": ("ip link set lo down", None),
-    "ping over a raw socket": ("arping -c 1 -I lo 127.77.250.1", "seccomp"),
+    "ping over a raw socket": ("arping -c 1 -I lo 127.77.250.1", "cap"),
     "a namespace of its own": ("unshare -m true", "ns"),
     "a network namespace": ("unshare -n true", "ns"),
     "another hostname by sysctl": ("echo 1 >/proc/sys/kernel/sysrq", None),
@@ -80,7 +80,8 @@ class Walls(harness.BaileyTest):
             finally:
                 victim.kill()
         wait_until(lambda: self.bailey.show("bob")["state"] == "running", "bob runs")
-        self.bailey.run("start", "alice")
+        wait_until(lambda: self.bailey.show("alice")["state"] != "running", "alice has ended")
+        self.bailey.ok("start", "alice")
 
     def test_files_of_others_are_out_of_reach(self):
         secret = self.bailey.home / "secret"
