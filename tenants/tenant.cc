@@ -107,9 +107,7 @@ void Tenant::Start(Done done) {
 void Tenant::Stop(Done done) {
   context_.loop.Cancel(retry_);
   keep_trying_ = false;
-  if (record_.state == TenantState::kStopping)
-    return waiting_.push_back([done = std::move(done)](const auto&) { done({}); });
-  if (record_.state == TenantState::kPreparing)
+  if (!Runs() && !AtRest())
     return waiting_.push_back([self = weak_from_this(), done = std::move(done)](const auto&) {
       if (const auto tenant = self.lock()) return tenant->Stop(done);
       done({});
