@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include "netproxy/bpf_programs.h"
+#include "netproxy/gatekeeper.h"
 #include "tests/ns/netproxy_world.h"
 
 namespace bailey::netproxy {
@@ -132,7 +134,11 @@ TEST(Walls, AnotherTenantIsReachedOnlyByWhatItPublishes) {
     Listen(exact, At(kPeerIp, 9002));
     EXPECT_FALSE(connects(9002)) << "a service of the host's at the peer's address";
     EXPECT_FALSE(connects(9003)) << "nothing listens";
-    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 3u);
+    const UniqueFd careless = world.Host();
+    ASSERT_EQ(::fchown(careless.get(), kProxyUid + 65536, 0), 0);
+    Listen(careless, At("0.0.0.0", 9005));
+    EXPECT_FALSE(connects(9005)) << "a tenant's, but not at exactly this address";
+    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 4u);
     ASSERT_EQ(::fchown(owned.get(), kProxyUid + 65536, 0), 0);
     Listen(owned, At(kPeerIp, 9004));
     const UniqueFd client = world.Tenant();
@@ -140,7 +146,7 @@ TEST(Walls, AnotherTenantIsReachedOnlyByWhatItPublishes) {
     Endpoint from;
     const UniqueFd accepted = Accept(owned, &from);
     EXPECT_EQ(from.address.ToString(), kTenantIp);
-    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 3u);
+    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 4u);
   });
 }
 
@@ -199,6 +205,39 @@ TEST(Walls, ConnectionsAreLimited) {
     Send(fifth, "x");
     EXPECT_EQ(Receive(Accept(server), 1), "x");
   });
+}
+
+// Before the proxy's sockets are there: foreign destinations are nobody's, not the tenant's own.
+TEST(Walls, WithoutAProxyNothingForeignIsServed) {
+  InWorld([] {
+    const World world({.start_proxy = false});
+    KeptFds kept;
+    ASSERT_TRUE(
+        AttachPrograms(*IpAddress::Parse(kTenantIp), world.tenant_netns(), world.cgroup(), kept));
+    EXPECT_EQ(ConnectTo(world.Tenant(), At(kWorldIp, 8000)), EACCES);
+    // Sockets of nobody's cgroup, so that only `capture` stands in the way.
+    const UniqueFd wildcard = world.Inside(SOCK_DGRAM), sender = world.Inside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(wildcard, At("0.0.0.0", 8000)), 0);
+    ASSERT_EQ(SendTo(sender, At(kWorldIp, 8000), "foreign"), 0);
+    ASSERT_EQ(SendTo(sender, At(kTenantIp, 8000), "own"), 0);
+    Endpoint from;
+    EXPECT_EQ(ReceiveDatagram(wildcard, &from), "own");
+  });
+}
+
+TEST(Walls, ASourceThatIsNotTheTenantsIsAViolation) {
+  auto memory = MakeCounterMemory("net");
+  ASSERT_TRUE(memory);
+  auto counters = CounterMapping<NetCounter>::Map(memory->get(), true);
+  ASSERT_TRUE(counters);
+  ProxyConfig config;
+  config.ip = *IpAddress::Parse(kTenantIp);
+  Gatekeeper gatekeeper(config, *counters->get(), SocketDiag(-1));
+  for (const char* own : {kTenantIp, "127.0.0.1", "::1"})
+    EXPECT_TRUE(gatekeeper.SourceIsTenants(*IpAddress::Parse(own))) << own;
+  for (const char* foreign : {kPeerIp, kHostIp, "8.8.8.8", "2001:db8::7"})
+    EXPECT_FALSE(gatekeeper.SourceIsTenants(*IpAddress::Parse(foreign))) << foreign;
+  EXPECT_EQ((*counters)->Get(NetCounter::kSourceViolations), 4u);
 }
 
 // A tenant for trial, whose address is in the host's own 127/8.

@@ -168,6 +168,7 @@ UniqueFd World::In(int netns, int type, int family) const {
 
 UniqueFd World::Host(int type, int family) const { return In(host_.get(), type, family); }
 UniqueFd World::Outside(int type, int family) const { return In(world_.get(), type, family); }
+UniqueFd World::Inside(int type, int family) const { return In(tenant_.get(), type, family); }
 
 void World::StartProxy() {
   auto pair = MakeMessagePair();

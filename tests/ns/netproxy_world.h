@@ -49,6 +49,10 @@ class World {
   UniqueFd Tenant(int type = SOCK_STREAM, int family = AF_INET) const;
   UniqueFd Host(int type = SOCK_STREAM, int family = AF_INET) const;
   UniqueFd Outside(int type = SOCK_STREAM, int family = AF_INET) const;
+  // In the tenant's network namespace, but not of its cgroup.
+  UniqueFd Inside(int type = SOCK_STREAM, int family = AF_INET) const;
+  int tenant_netns() const { return tenant_.get(); }
+  int cgroup() const { return cgroup_.get(); }
 
   // The proxy, as a supervisor has it.
   void StartProxy();  // with what was kept, if anything was
