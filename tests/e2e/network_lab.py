@@ -151,6 +151,31 @@ class Echo(Server):
         client.sendall(data)
 
 
+class DatagramServer:
+    """Says hello to every datagram, and remembers where it came from."""
+
+    def __init__(self, namespace, address, port):
+        self.peers = []
+
+        def bind():
+            bound = new_socket(address, socket.SOCK_DGRAM)
+            bound.bind((address, port))
+            return bound
+        self._socket = namespace.call(bind)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while (got := self._socket.recvfrom(4096))[1] is not None:
+                self.peers.append(got[1][0])
+                self._socket.sendto(b"hello\n", got[1])
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
 class NameServer:
     """A resolver that knows a few names, over UDP and TCP; truncates what begins with "long"."""
 
@@ -173,7 +198,7 @@ class NameServer:
             while True:
                 query, peer = self._udp.recvfrom(4096)
                 if peer is None:
-                    return  # shut down
+                    return  # close() has been called
                 self.peers.append(peer[0])
                 self._udp.sendto(self._answer(query, "udp"), peer)
 
