@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "fs/file_copy.h"
 #include "fs/setgid_capability.h"
@@ -164,6 +165,9 @@ Done Tree::RemoveAttribute(Node& node, const std::string& name) {
   if (!place) return place.error();
   const auto target = Aim(*place);
   if (!target) return target.error();
+  // Whether the caller might keep setgid, FUSE does not tell here; without an ACL it gives no more.
+  std::optional<SetgidCapability> capability;
+  if (name == "system.posix_acl_access") capability.emplace();
   return DoneOrErrno(target->name != nullptr ? ::lremovexattr(target->name, name.c_str())
                                              : ::fremovexattr(target->file, name.c_str()));
 }
