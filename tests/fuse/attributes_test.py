@@ -207,6 +207,23 @@ class Acls(FsTest):
         self.assertEqual(os.getxattr(self.path("d/sub"), "system.posix_acl_default"),
                          ACL_FOR_1000)
 
+    def test_setgid_directories_stay_so_for_root(self):
+        os.chown(self.path("d"), 1000, 5000)
+        os.chmod(self.path("d"), 0o2775)
+        os.setxattr(self.path("d"), "system.posix_acl_access", ACL_FOR_1000)
+        os.setxattr(self.path("d"), "system.posix_acl_default", ACL_FOR_1000)
+        self.assertTrue(os.stat(self.path("d")).st_mode & stat.S_ISGID)
+        os.removexattr(self.path("d"), "system.posix_acl_access")
+        self.assertTrue(os.stat(self.path("d")).st_mode & stat.S_ISGID)
+
+    def test_an_acl_from_outside_the_group_takes_setgid(self):
+        for gid in (5000, 0):
+            os.chown(self.path("f"), 1000, gid)
+            os.chmod(self.path("f"), 0o2644)
+            as_user(1000, lambda: os.setxattr(self.path("f"), "system.posix_acl_access",
+                                              ACL_FOR_1000))
+            self.assertFalse(os.stat(self.path("f")).st_mode & stat.S_ISGID, gid)
+
     def test_removal(self):
         os.setxattr(self.path("f"), "system.posix_acl_access", ACL_FOR_1000)
         os.removexattr(self.path("f"), "system.posix_acl_access")
