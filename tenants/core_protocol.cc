@@ -17,7 +17,7 @@ constexpr std::array<const char*, 8> kCodeNames = {"usage", "not_found", "exists
                                                    "limit", "in_use",    "timeout", "failed"};
 constexpr std::array<const char*, 4> kAttachedNames = {"", "stream", "file", "text"};
 // Above this a reply goes into a memfd: well below kMaxMessageBytes.
-constexpr size_t kInlineBytes = 32 * 1024;
+constexpr size_t kInlineBytes = size_t{32} * 1024;
 constexpr size_t kLongestReply = 64 << 20;
 
 Error Malformed(std::string what) { return Errno("message: " + std::move(what), EBADMSG); }

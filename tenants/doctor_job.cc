@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 
 #include "base/files.h"
 
@@ -32,7 +33,10 @@ Result<std::unique_ptr<DoctorJob>> DoctorJob::Start(EventLoop& loop, const Paths
   options.fds = {{null->get(), 0}, {write_end.get(), 1}};
   auto child = SpawnChild(options);
   if (!child) return child.error();
-  auto watch = ChildWatch::Start(loop, std::move(*child), [](int) {});
+  auto watch = ChildWatch::Start(loop, std::move(*child), [self = job.get()](int) {
+    self->ended_ = true;
+    self->FinishWhenOver();
+  });
   if (!watch) return watch.error();
   job->child_ = std::move(*watch);
   BAILEY_TRY(
@@ -48,11 +52,15 @@ void DoctorJob::OnOutput() {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got > 0) text_.append(buffer.data(), static_cast<size_t>(got));
   if (got > 0 && text_.size() <= kLongestAnswer) return;
+  at_end_ = true;
   loop_.Unwatch(output_.get());
-  Finish();
+  if (got > 0) child_->Signal(SIGKILL);
+  FinishWhenOver();
 }
 
-void DoctorJob::Finish() {
+// Both: so that it is reaped, and heard to its last word.
+void DoctorJob::FinishWhenOver() {
+  if (!at_end_ || !ended_) return;
   const Done done = std::move(done_);
   json::error_code failed;
   json::value answer = json::parse(text_, failed);

@@ -28,12 +28,13 @@ class DoctorJob {
   DoctorJob(EventLoop& loop, UniqueFd output, Done done)
       : loop_(loop), output_(std::move(output)), done_(std::move(done)) {}
   void OnOutput();
-  void Finish();
+  void FinishWhenOver();
 
   EventLoop& loop_;
   UniqueFd output_;
   Done done_;
   std::string text_;
+  bool at_end_ = false, ended_ = false;  // of its output; the process
   std::unique_ptr<ChildWatch> child_;
 };
 

@@ -158,9 +158,12 @@ void Fleet::Set(const std::string& name, const json::object& changes, Done done)
   const auto& tenant = *found;
   const Spec& before = tenant->record().spec;
   Spec spec = before;
-  for (const auto& change : changes)
+  std::string keys;
+  for (const auto& change : changes) {
+    keys += (keys.empty() ? "" : " ") + std::string(change.key());
     if (const Status set = SetSpecKey(spec, std::string(change.key()), change.value()); !set)
       return done(ApiError::From(set.error(), name, "spec"));
+  }
   const auto refuse = [&](const char* what, const char* hint) {
     done(ApiError{ApiCode::kUsage, what, name, "spec", hint});
   };
@@ -172,11 +175,12 @@ void Fleet::Set(const std::string& name, const json::object& changes, Done done)
   const bool moves = spec.ip != before.ip;
   if (moves && !tenant->AtRest())
     return refuse("the address of a running tenant cannot be changed", "bailey stop it first");
-  tenant->Set(std::move(spec), [this, moves, name, done = std::move(done)](const ApiStatus& set) {
-    if (set && moves) AnnounceSoon();
-    if (set) static_cast<void>(store_.AddEvent(name, "set", ""));
-    done(set);
-  });
+  tenant->Set(std::move(spec),
+              [this, moves, name, keys, done = std::move(done)](const ApiStatus& set) {
+                if (set && moves) AnnounceSoon();
+                if (set) static_cast<void>(store_.AddEvent(name, "set", keys));
+                done(set);
+              });
 }
 
 }  // namespace bailey::tenants

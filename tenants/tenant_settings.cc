@@ -1,0 +1,84 @@
+// Tenant: what is changed, and what is run inside, while it runs.
+#include <utility>
+
+#include "base/log.h"
+#include "netproxy/config.h"
+#include "tenants/tenant.h"
+
+namespace bailey::tenants {
+namespace {
+
+namespace json = boost::json;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kRequestPatience{30'000};
+
+}  // namespace
+
+void Tenant::Set(Spec spec, Done done) {
+  if (!Runs() && !AtRest())
+    return waiting_.push_back(
+        [self = weak_from_this(), spec = std::move(spec), done = std::move(done)](const auto&) {
+          if (const auto tenant = self.lock()) return tenant->Set(spec, done);
+          done(ApiError{ApiCode::kNotFound, "the tenant has gone", spec.name, {}, {}});
+        });
+  TenantRecord changed = record_;
+  changed.spec = std::move(spec);
+  auto effective = EffectiveSpec(context_.host, changed);
+  if (!effective) return done(ApiError::From(effective.error(), name(), "spec"));
+  Spec before = record_.spec;
+  if (const ApiStatus saved = SaveIntent(std::move(changed)); !saved) return done(saved);
+  Spec before_effective = std::exchange(effective_, std::move(*effective));
+  if (!Runs()) return done({});
+  requests_.Ask(LiveSettings(), {}, kRequestPatience,
+                [this, before = std::move(before), before_effective = std::move(before_effective),
+                 done = std::move(done)](const auto& answer) {
+                  if (answer) return done({});
+                  record_.spec = before;
+                  effective_ = before_effective;
+                  Save();
+                  done(answer.error());
+                });
+}
+
+json::object Tenant::LiveSettings() const {
+  json::object request = {{"op", "set"}};
+  const supervisor::Limits limits = MakeLimits(effective_);
+  request["limits"] = {{"cpu", limits.cpu},
+                       {"memory", limits.memory_bytes},
+                       {"pids", limits.pids},
+                       {"connections", limits.connections}};
+  request["network"] = json::parse(netproxy::FormatProxyConfig(
+      MakeProxyConfig(context_.host, effective_, context_.peers(name()))));
+  // The supervisor reads this one itself: what the proxy may ask for.
+  const auto& publish = *effective_.publish;
+  request["publish"] = publish.listening
+                           ? json::value()
+                           : json::value(json::array(publish.ports.begin(), publish.ports.end()));
+  return request;
+}
+
+void Tenant::PushNetwork() {
+  if (Runs()) Push([](json::object& request) { request.erase("limits"); });
+}
+
+// A daemon that died between the store and the supervisor may have left them apart.
+void Tenant::PushSettings() {
+  Push([](json::object&) {});
+}
+
+void Tenant::Push(void (*narrow)(json::object& request)) {
+  json::object request = LiveSettings();
+  narrow(request);
+  life_.Ask(request, {}, kRequestPatience, [this](const auto& answer) {
+    if (!answer) LogWarning(name() + ": its settings were not updated: " + answer.error().message);
+  });
+}
+
+void Tenant::Exec(const json::object& request, const std::vector<int>& fds, Done done) {
+  requests_.Ask(request, fds, kRequestPatience, [done = std::move(done)](const auto& answer) {
+    done(answer ? ApiStatus() : ApiStatus(answer.error()));
+  });
+}
+
+}  // namespace bailey::tenants

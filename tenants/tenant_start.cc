@@ -1,0 +1,171 @@
+// Tenant: from the intent to run until it runs.
+#include <cstdlib>
+#include <utility>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "tenants/supervisor_process.h"
+#include "tenants/tenant.h"
+
+namespace bailey::tenants {
+namespace {
+
+namespace json = boost::json;
+using std::chrono::milliseconds;
+
+// A machine under load may be slow; a supervisor that says nothing for longer is killed.
+constexpr milliseconds kStatusPatience{20'000};
+constexpr milliseconds kStartPatience{60'000};
+constexpr milliseconds kCountersPatience{30'000};
+
+pid_t PidAt(const json::object& object, const char* key) {
+  const json::value* value = object.if_contains(key);
+  json::error_code failed;
+  const auto pid = value == nullptr ? 0 : value->to_number<pid_t>(failed);
+  return value == nullptr || failed || pid <= 0 ? -1 : pid;
+}
+
+double TimeAt(const json::object& object, const char* key) {
+  const json::value* value = object.if_contains(key);
+  json::error_code failed;
+  const double time = value == nullptr ? 0 : value->to_number<double>(failed);
+  return value == nullptr || failed ? 0 : time;
+}
+
+std::string_view StateIn(const json::object& status) {
+  const json::value* state = status.if_contains("state");
+  if (state == nullptr || !state->is_string()) return "";
+  return {state->get_string().data(), state->get_string().size()};
+}
+
+// Whatever was not found or not allowed on the way: to the caller the start has failed.
+ApiError FailedStart(ApiError error) {
+  if (error.code != ApiCode::kTimeout) error.code = ApiCode::kFailed;
+  return error;
+}
+
+// The pid behind a pidfd, in our own pid namespace: "Pid:" of its fdinfo, pidfd_open(2).
+pid_t PidOf(int pidfd) {
+  const auto text = ReadFile("/proc/self/fdinfo/" + std::to_string(pidfd));
+  const size_t at = text ? text->find("Pid:") : std::string::npos;
+  return at == std::string::npos ? -1 : static_cast<pid_t>(std::atoi(text->c_str() + at + 4));
+}
+
+}  // namespace
+
+ApiStatus Tenant::BeginStart() {
+  context_.loop.Cancel(retry_);
+  auto effective = EffectiveSpec(context_.host, record_);
+  if (!effective) return ApiError::From(effective.error(), name(), "spec");
+  effective_ = std::move(*effective);
+  const auto proxy = MakeProxyConfig(context_.host, effective_, context_.peers(name()));
+  const auto config = MakeTenantConfig(context_.host, record_, effective_, proxy);
+  if (!config) return ApiError::From(config.error(), name(), "template");
+  TenantRecord intent = record_;
+  intent.should_run = true;
+  intent.state = TenantState::kPreparing;
+  intent.error.reset();
+  if (ApiStatus saved = SaveIntent(std::move(intent)); !saved) return saved;
+  failure_.reset();
+  auto run = [&]() -> Status {
+    BAILEY_TRY(PrepareDirectories(context_.host, record_));
+    auto runner = RunSupervisor(context_.loop, SupervisorTask::kServe, *config,
+                                context_.host.paths.TenantRuntime(name()),
+                                [this](const ApiStatus& up) { OnUp(up); });
+    if (!runner) return runner.error();
+    runner_ = std::move(*runner);
+    return {};
+  };
+  if (const Status ran = run(); !ran) {
+    failure_ = ApiError::From(ran.error(), name(), "supervisor");
+    ApiStatus outcome = *failure_;
+    Settle();
+    return outcome;
+  }
+  return {};
+}
+
+void Tenant::OnUp(const ApiStatus& up) {
+  runner_.reset();
+  if (!up) {
+    failure_ = up.error();
+    return Clear();
+  }
+  Attach([this](auto answer) { OnStatus(std::move(answer)); });
+}
+
+void Tenant::Attach(SupervisorClient::Handler handler) {
+  life_.Ask(json::object{{"op", "status"}}, {}, kStatusPatience, std::move(handler));
+}
+
+// Somebody answers on control.sock: from now on its end is ours to know.
+void Tenant::OnStatus(ApiResult<SupervisorAnswer> answer) {
+  if (!answer) {
+    failure_ = answer.error();
+    return Clear();
+  }
+  supervisor_ = std::move(answer->pidfd);
+  supervisor_pid_ = PidOf(supervisor_.get());
+  dismissing_ = false;
+  gone_cleanly_.reset();
+  const auto watched =
+      context_.loop.Watch(supervisor_.get(), EPOLLIN, [this](uint32_t) { OnSupervisorGone(); });
+  if (!watched) {
+    failure_ = ApiError::From(watched.error(), name(), "supervisor");
+    supervisor_.Reset();
+    return Clear();
+  }
+  const std::string_view state = StateIn(answer->body);
+  if (state == "running") return OnRunning(answer);
+  if (state == "defined" || state == "preparing")
+    return life_.Ask({{"op", "wait"}, {"for", "running"}}, {}, kStartPatience,
+                     [this](const auto& reached) { OnRunning(reached); });
+  if (answer->body.contains("errno"))
+    failure_ = FailedStart(SupervisorErrorOf(answer->body, name()));
+  Dismiss();
+}
+
+void Tenant::OnRunning(const ApiResult<SupervisorAnswer>& answer) {
+  if (!answer) {
+    failure_ = FailedStart(answer.error());
+    return Dismiss();
+  }
+  init_pid_ = PidAt(answer->body, "initPid");
+  const double started_at = TimeAt(answer->body, "startedAt");
+  const bool adopted = Runs();
+  record_.started_at = started_at > 0 ? started_at : UnixNow();
+  record_.error.reset();
+  if (!adopted) {
+    record_.state = TenantState::kRunning;
+    record_.state_since = UnixNow();
+    ++record_.starts;
+    Note("started", "init is process " + std::to_string(init_pid_));
+  }
+  record_.should_run = true;
+  keep_trying_ = false;
+  Save();
+  FetchCounters();
+  AwaitEnd();
+  if (adopted) PushSettings();
+  const auto self = shared_from_this();
+  for (const Done& done : std::exchange(waiting_, {})) done({});
+}
+
+void Tenant::AwaitEnd() {
+  life_.Ask({{"op", "wait"}, {"for", "stopped"}}, {}, milliseconds(0),
+            [this](const auto& answer) { OnEnded(answer); });
+}
+
+void Tenant::FetchCounters() {
+  life_.Ask(json::object{{"op", "counters"}}, {}, kCountersPatience, [this](auto answer) {
+    if (!answer) return LogWarning(name() + ": no counters: " + answer.error().message);
+    if (answer->fds.size() != 3) return LogWarning(name() + ": not three counter pages");
+    auto fs = CounterMapping<FsCounter>::Map(answer->fds[0].get(), false);
+    auto net = CounterMapping<NetCounter>::Map(answer->fds[1].get(), false);
+    auto own = CounterMapping<SupervisorCounter>::Map(answer->fds[2].get(), false);
+    if (!fs || !net || !own) return LogWarning(name() + ": counter pages cannot be mapped");
+    counters_ = {std::move(*fs), std::move(*net), std::move(*own)};
+  });
+}
+
+}  // namespace bailey::tenants
