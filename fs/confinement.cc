@@ -28,85 +28,35 @@ constexpr CapabilityMask kKept =
     CapabilityBit(CAP_MKNOD) |         // copy-up of a template's device node
     CapabilityBit(CAP_SYS_ADMIN);      // backing ids, trusted. attributes
 
-// One row per group, with its reason.
-const std::vector<const char*>& AllowedCalls() {
-  static const std::vector<const char*> calls = {
-      // requests and answers
-      "read",
-      "write",
-      "writev",
-      "poll",
-      "ppoll",
-      "eventfd2",
-      // files of the layers: always beneath a descriptor
-      "openat",
-      "openat2",
-      "close",
-      "newfstatat",
-      "fstatat64",
-      "fstat",
-      "fstatfs",
-      "fstatfs64",
-      "statx",
-      "readlinkat",
-      "getdents64",
-      "lseek",
-      "pread64",
-      "pwrite64",
-      "fchdir",
-      "umask",
-      // changing them
-      "mkdirat",
-      "mknodat",
-      "symlinkat",
-      "linkat",
-      "unlinkat",
-      "renameat",
-      "renameat2",
-      "fchown",
-      "fchownat",
-      "utimensat",
-      "ftruncate",
-      "fallocate",
-      "fsync",
-      "fdatasync",
-      "copy_file_range",
-      "sendfile",
-      // extended attributes
-      "lgetxattr",
-      "lsetxattr",
-      "llistxattr",
-      "lremovexattr",
-      "fgetxattr",
-      "fsetxattr",
-      "flistxattr",
-      "fremovexattr",
-      // FSETID around chmod; duplicates of descriptors
-      "capget",
-      "capset",
-      "fcntl",
-      // memory, threads, the end
-      "mmap",
-      "munmap",
-      "mremap",
-      "mprotect",
-      "madvise",
-      "brk",
-      "futex",
-      "sched_yield",
-      "clock_gettime",
-      "gettid",
-      "getpid",
-      "tgkill",
-      "rt_sigprocmask",
-      "rt_sigreturn",
-      "rt_sigaction",
-      "rseq",
-      "restart_syscall",
-      "exit",
-      "exit_group",
-  };
-  return calls;
+using Calls = std::vector<const char*>;
+
+// By what they are for.
+const std::vector<Calls>& AllowedCalls() {
+  static const Calls requests{"read", "write", "writev", "poll", "ppoll", "eventfd2"};
+  // Always beneath a descriptor: there is no path.
+  static const Calls files{"openat",  "openat2",  "close",      "newfstatat", "fstatat64",  "fstat",
+                           "fstatfs", "statx",    "readlinkat", "fstatfs64",  "getdents64", "lseek",
+                           "pread64", "pwrite64", "fchdir",     "umask",      "fcntl"};
+  static const Calls changes{"mkdirat",   "mknodat",         "symlinkat", "linkat",
+                             "unlinkat",  "renameat",        "fchown",    "renameat2",
+                             "fchownat",  "utimensat",       "ftruncate", "fsync",
+                             "fallocate", "copy_file_range", "fdatasync", "sendfile"};
+  static const Calls attributes{"lgetxattr", "lsetxattr", "llistxattr", "lremovexattr",
+                                "fgetxattr", "fsetxattr", "flistxattr", "fremovexattr"};
+  static const Calls setgid{"capget", "capset"};
+  static const Calls runtime{
+      "mmap",   "munmap", "mremap",          "mprotect",       "madvise",
+      "brk",    "futex",  "sched_yield",     "gettid",         "clock_gettime",
+      "getpid", "tgkill", "rt_sigaction",    "rt_sigprocmask", "rt_sigreturn",
+      "rseq",   "exit",   "restart_syscall", "exit_group"};
+#ifdef BAILEY_SANITIZE
+  static const Calls sanitizers{"sigaltstack"};  // for each thread that ends
+#else
+  static const Calls sanitizers;
+#endif
+  static const std::vector<Calls> all{requests, files,   changes,   attributes,
+                                      setgid,   runtime, sanitizers};
+  return all;
 }
 
 constexpr unsigned kIoctls[] = {
@@ -118,25 +68,21 @@ constexpr unsigned kIoctls[] = {
 // Not known to libseccomp 2.5 by name.
 constexpr int kFchmodat2 = 452;
 
-#ifdef BAILEY_SANITIZE
-// What the sanitizers' runtime does besides: it may fail there, and the report be lost, but no call
-// of ours is let through that production would kill: those are logged.
-constexpr uint32_t kOtherwise = SCMP_ACT_LOG;
-#else
-constexpr uint32_t kOtherwise = SCMP_ACT_KILL_PROCESS;
-#endif
+Status Allow(scmp_filter_ctx context, const char* name) {
+  const int number = seccomp_syscall_resolve_name(name);
+  if (number == __NR_SCMP_ERROR) return Errno(std::string("unknown call ") + name, EINVAL);
+  if (number < 0) return {};  // a call of other architectures
+  if (const int error = seccomp_rule_add(context, SCMP_ACT_ALLOW, number, 0); error != 0)
+    return Errno(std::string("allow ") + name, -error);
+  return {};
+}
 
 Result<SeccompProgram> CompileFilter() {
-  const std::unique_ptr<void, decltype(&seccomp_release)> context(seccomp_init(kOtherwise),
-                                                                  seccomp_release);
+  const std::unique_ptr<void, decltype(&seccomp_release)> context(
+      seccomp_init(SCMP_ACT_KILL_PROCESS), seccomp_release);
   if (context == nullptr) return Errno("seccomp_init", ENOMEM);
-  for (const char* name : AllowedCalls()) {
-    const int number = seccomp_syscall_resolve_name(name);
-    if (number == __NR_SCMP_ERROR) return Errno(std::string("unknown call ") + name, EINVAL);
-    if (number < 0) continue;  // a call of other architectures
-    if (const int error = seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, number, 0); error != 0)
-      return Errno(std::string("allow ") + name, -error);
-  }
+  for (const Calls& calls : AllowedCalls())
+    for (const char* name : calls) BAILEY_TRY(Allow(context.get(), name));
   if (const int error = seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, kFchmodat2, 0); error != 0)
     return Errno("allow fchmodat2", -error);
   for (const unsigned command : kIoctls) {

@@ -67,6 +67,8 @@ Status WaitForTheEnd(const Options& options, Transport& transport, int signals) 
     if (ready < 0) return Errno("poll");
     if (watched[0].revents != 0) {
       transport.Join();
+      // What runs at an ordinary exit may call what the walls forbid, and there is nothing to save.
+      if (options.confine) std::_Exit(0);
       return {};
     }
     // Somebody is inside still, or nobody can unmount: the connection ends with the process.

@@ -10,6 +10,24 @@
 
 namespace bailey::fs {
 
+namespace {
+
+// One name, or an absolute path of names.
+bool IsPlainPath(std::string_view mark) {
+  const bool absolute = mark.starts_with('/');
+  if (absolute) mark.remove_prefix(1);
+  if (!absolute && mark.find('/') != std::string_view::npos) return false;
+  for (;;) {
+    const size_t slash = mark.find('/');
+    const std::string_view name = mark.substr(0, slash);
+    if (name.empty() || name == "." || name == "..") return false;
+    if (slash == std::string_view::npos) return true;
+    mark.remove_prefix(slash + 1);
+  }
+}
+
+}  // namespace
+
 struct Resolver::Walk {
   Node& parent;
   std::string name;  // in the layers that come next: a redirect changes it
@@ -20,8 +38,10 @@ struct Resolver::Walk {
   bool covered = false;                 // an opaque directory on that path hides the layers below
 
   // Where the layers below have it, by the mark of one above.
-  void Follow(std::string mark) {
-    if (mark.empty()) return;
+  // Only plain names: whoever made the layer must not lead us out of it.
+  Done Follow(std::string mark) {
+    if (mark.empty()) return {};
+    if (!IsPlainPath(mark)) return Refuse(EIO);
     if (mark.front() == '/') {
       redirect = mark.substr(1);
       covered = false;  // it leads out of the opaque directory
@@ -30,6 +50,7 @@ struct Resolver::Walk {
     } else {
       name = std::move(mark);
     }
+    return {};
   }
 };
 
@@ -78,7 +99,7 @@ Answer<bool> Resolver::TakeDirectory(Walk& walk, LayerIndex layer, int directory
   const auto fd = OpenDirectoryBeneath(directory, name);
   if (!fd) return fd.error();
   if (AttributeOf(fd->get(), kOpaqueMark) == "y") return true;
-  walk.Follow(AttributeOf(fd->get(), kRedirectMark));
+  BAILEY_TRY(walk.Follow(AttributeOf(fd->get(), kRedirectMark)));
   return false;
 }
 
@@ -110,7 +131,7 @@ Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
       (layer != kUpperLayer || !walk.parent.directory->lowers.empty() || IsImpure(walk.parent));
   if (may_lack && MarkOf(directory, name, kMetacopyMark)) {
     walk.seeks_data = true;
-    walk.Follow(MarkOf(directory, name, kRedirectMark).value_or(""));
+    BAILEY_TRY(walk.Follow(MarkOf(directory, name, kRedirectMark).value_or("")));
     return false;
   }
   if (walk.seeks_data) found.data.reset(new DataPart{layer, std::move(path)});
@@ -212,7 +233,7 @@ Answer<bool> Resolver::LookAtPath(Walk& walk, LayerIndex layer) {
       walk.covered = true;
     } else if (const std::string redirect = AttributeOf(at.get(), kRedirectMark);
                !redirect.empty()) {
-      walk.Follow(redirect);
+      BAILEY_TRY(walk.Follow(redirect));
     }
     *walk.redirect += '/';
     start = slash + 1;

@@ -1,0 +1,201 @@
+// What changes do on disk: copy-up, whiteouts, opaque directories, redirects, what is refused.
+#include <algorithm>
+
+#include "fs/file_copy.h"
+#include "tests/support/layer_fixture.h"
+
+namespace bailey::fs {
+namespace {
+
+using Strings = std::vector<std::string>;
+using Changes = LayerFixture;
+
+TEST_F(Changes, CopyUpKeepsWhatAFileIs) {
+  Write("lower1/d/f", "data");
+  const std::string path = home_ / "lower1/d/f";
+  ASSERT_EQ(::chown(path.c_str(), 12, 34), 0);
+  ASSERT_TRUE(ChangeMode(AT_FDCWD, path.c_str(), 06751, 0));
+  Mark("lower1/d/f", "user.note", "kept");
+  const struct stat parent = StatOf("lower1/d");
+  Tree& tree = MakeTree(1);
+  Node& node = *Walk(tree, "d/f");
+  const struct stat before = *tree.Stat(node);
+  ASSERT_TRUE(tree.SetAttribute(node, "user.more", "new", 0, false));
+  const struct stat after = *tree.Stat(node);
+  EXPECT_EQ(after.st_ino, before.st_ino);
+  EXPECT_EQ(after.st_mode, before.st_mode);
+  EXPECT_EQ(after.st_nlink, before.st_nlink);
+  EXPECT_EQ(after.st_uid, 12U);
+  EXPECT_EQ(after.st_gid, 34U);
+  EXPECT_EQ(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+  EXPECT_EQ(MarkOf("upper/d/f", "user.note"), "kept");
+  EXPECT_EQ(Read("upper/d/f"), "data");
+  EXPECT_EQ(MarkOf("lower1/d/f", "user.more"), "") << "the lower is as it was";
+  EXPECT_EQ(StatOf("upper/d").st_mtim.tv_nsec, parent.st_mtim.tv_nsec);
+  Tree& again = MakeTree(1);
+  EXPECT_EQ(again.Stat(*Walk(again, "d/f"))->st_ino, before.st_ino) << "also of the next server";
+}
+
+TEST_F(Changes, RemovedIsWhitedOutOnlyWhereItMust) {
+  Write("lower1/below", "1");
+  Write("lower1/both", "1");
+  Write("upper/both", "u");
+  Write("upper/own", "u");
+  Tree& tree = MakeTree(1);
+  for (const char* name : {"below", "both", "own"}) ASSERT_TRUE(tree.Unlink(tree.root(), name));
+  EXPECT_TRUE(IsWhiteout(StatOf("upper/below")));
+  EXPECT_TRUE(IsWhiteout(StatOf("upper/both")));
+  EXPECT_FALSE(std::filesystem::exists(home_ / "upper/own"));
+  EXPECT_EQ(Names(tree, ""), Strings{});
+}
+
+TEST_F(Changes, ADirectoryOverAWhiteoutIsOpaque) {
+  Write("lower1/d/f", "1");
+  Tree& tree = MakeTree(1);
+  Node& old = *Walk(tree, "d");
+  ASSERT_TRUE(tree.Unlink(old, "f"));
+  ASSERT_TRUE(tree.RemoveDirectory(tree.root(), "d"));
+  ASSERT_TRUE(tree.Make(tree.root(), "d", {S_IFDIR | 0750, {}, false}, {7, 8, 022}));
+  EXPECT_EQ(MarkOf("upper/d", kOpaqueMark), "y");
+  EXPECT_EQ(StatOf("upper/d").st_mode & 07777, 0750U);
+  EXPECT_EQ(StatOf("upper/d").st_uid, 7U);
+  EXPECT_EQ(Names(tree, "d"), Strings{});
+  EXPECT_TRUE(std::filesystem::is_empty(home_ / "work/bailey"));
+}
+
+TEST_F(Changes, AMergedDirectoryMovesByARedirect) {
+  Write("lower1/a/b/f", "1");
+  Tree& tree = MakeTree(1);
+  const auto number = tree.Stat(*Walk(tree, "a/b"))->st_ino;
+  ASSERT_TRUE(tree.Rename(*Walk(tree, "a"), "b", tree.root(), "c", 0));
+  ASSERT_TRUE(tree.Rename(tree.root(), "c", tree.root(), "d", 0));
+  EXPECT_EQ(MarkOf("upper/d", kRedirectMark), "/a/b");
+  EXPECT_TRUE(IsWhiteout(StatOf("upper/a/b")));
+  for (Tree* seen : {&tree, &MakeTree(1)}) {
+    (void)seen;
+    EXPECT_EQ(Names(*tree_, "d"), Strings{"f"});
+    EXPECT_EQ(Names(*tree_, "a"), Strings{});
+    EXPECT_EQ(tree_->Stat(*Walk(*tree_, "d"))->st_ino, number);
+  }
+}
+
+TEST_F(Changes, AnOwnDirectoryMovedAboveALowerOneHidesIt) {
+  Write("lower1/d/below", "1");
+  Tree& tree = MakeTree(1);
+  ASSERT_TRUE(tree.Unlink(*Walk(tree, "d"), "below"));
+  ASSERT_TRUE(tree.Make(tree.root(), "own", {S_IFDIR | 0755, {}, false}, {}));
+  ASSERT_TRUE(tree.Rename(tree.root(), "own", tree.root(), "d", 0));
+  Tree& again = MakeTree(1);
+  EXPECT_EQ(Names(again, "d"), Strings{});
+  EXPECT_EQ(Walk(again, "own"), nullptr);
+}
+
+TEST_F(Changes, RenameJudgesItsTarget) {
+  Write("lower1/full/f", "1");
+  MakeDirectory("lower1/empty");
+  Write("lower1/file", "1");
+  Tree& tree = MakeTree(1);
+  Node& root = tree.root();
+  EXPECT_EQ(NumberOf(tree.Rename(root, "empty", root, "full", 0)), ENOTEMPTY);
+  EXPECT_EQ(NumberOf(tree.Rename(root, "empty", root, "file", 0)), ENOTDIR);
+  EXPECT_EQ(NumberOf(tree.Rename(root, "file", root, "empty", 0)), EISDIR);
+  EXPECT_EQ(NumberOf(tree.Rename(root, "file", root, "full", RENAME_NOREPLACE)), EEXIST);
+  EXPECT_EQ(NumberOf(tree.Rename(root, "file", root, "none", RENAME_EXCHANGE)), ENOENT);
+  EXPECT_EQ(NumberOf(tree.RemoveDirectory(root, "full")), ENOTEMPTY);
+  EXPECT_EQ(NumberOf(tree.RemoveDirectory(root, "file")), ENOTDIR);
+  EXPECT_EQ(NumberOf(tree.Unlink(root, "full")), EISDIR);
+  ASSERT_TRUE(tree.Rename(root, "file", root, "full", RENAME_EXCHANGE));
+  EXPECT_TRUE(Walk(tree, "file")->is_directory());
+  EXPECT_EQ(Names(tree, "file"), Strings{"f"});
+}
+
+TEST_F(Changes, NobodyForgesAWhiteoutOrAMark) {
+  Write("lower1/f", "1");
+  Tree& tree = MakeTree(1);
+  Node& root = tree.root();
+  EXPECT_EQ(NumberOf(tree.Make(root, "c", {S_IFCHR | 0600, {}, false}, {})), EPERM);
+  EXPECT_EQ(NumberOf(tree.Make(root, "b", {S_IFBLK | 0600, {}, false}, {})), EPERM);
+  EXPECT_EQ(NumberOf(tree.Rename(root, "f", root, "g", RENAME_WHITEOUT)), EINVAL);
+  Node& file = *Walk(tree, "f");
+  for (const char* mark : {kOpaqueMark, kRedirectMark, kOriginMark, kMetacopyMark}) {
+    EXPECT_EQ(NumberOf(tree.SetAttribute(file, mark, "y", 0, false)), EPERM);
+    EXPECT_EQ(NumberOf(tree.RemoveAttribute(file, mark)), EPERM);
+    EXPECT_EQ(NumberOf(tree.GetAttribute(file, mark)), ENODATA);
+  }
+  EXPECT_EQ(tree.counters().Get(FsCounter::kDenied), 11U);
+  EXPECT_EQ(Names(tree, ""), Strings{"f"});
+  EXPECT_FALSE(std::filesystem::exists(home_ / "upper/f")) << "refused before it is copied up";
+}
+
+TEST_F(Changes, MarksAreNotListed) {
+  Write("upper/f", "u");
+  Mark("upper/f", kOriginMark, "5");
+  Mark("upper/f", "user.own", "x");
+  Tree& tree = MakeTree(1);
+  const auto names = tree.ListAttributes(*Walk(tree, "f"));
+  ASSERT_TRUE(names);
+  EXPECT_EQ(*names, std::string("user.own\0", 9));
+}
+
+TEST_F(Changes, HardLinksAreOneNode) {
+  Write("upper/a", "u");
+  Tree& tree = MakeTree(1);
+  const auto linked = tree.Link(*Walk(tree, "a"), tree.root(), "b");
+  ASSERT_TRUE(linked);
+  EXPECT_EQ(linked->st.st_nlink, 2U);
+  EXPECT_EQ(Walk(tree, "a"), Walk(tree, "b"));
+  ASSERT_TRUE(tree.Unlink(tree.root(), "a"));
+  EXPECT_EQ(tree.Stat(*Walk(tree, "b"))->st_nlink, 1U);
+  Write("upper/c", "u");
+  std::filesystem::create_hard_link(home_ / "upper/c", home_ / "upper/d");
+  Tree& again = MakeTree(1);
+  EXPECT_EQ(Walk(again, "c"), Walk(again, "d"));
+}
+
+TEST_F(Changes, AnUnlinkedOpenFileGoesOn) {
+  Write("lower1/f", "data");
+  Tree& tree = MakeTree(1);
+  Node& node = *Walk(tree, "f");
+  ASSERT_TRUE(tree.OpenNode(node, O_RDONLY));
+  ASSERT_TRUE(tree.Unlink(tree.root(), "f"));
+  EXPECT_EQ(tree.Stat(node)->st_size, 4);
+  Attributes change;
+  change.valid = Attributes::kMode;
+  change.mode = 0600;
+  const auto changed = tree.SetAttributes(node, change, -1);
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(changed->st_mode & 07777, 0600U);
+  EXPECT_EQ(Names(tree, ""), Strings{});
+  tree.Close(node);
+}
+
+TEST_F(Changes, ANamelessFileComesIntoTheTreeByALink) {
+  MakeDirectory("upper/d");
+  ASSERT_EQ(::chown((home_ / "upper/d").c_str(), 0, 55), 0);
+  ASSERT_TRUE(ChangeMode(AT_FDCWD, (home_ / "upper/d").c_str(), 02775, 0));
+  Tree& tree = MakeTree(1);
+  Node& directory = *Walk(tree, "d");
+  auto made = tree.CreateNameless(directory, 0640, O_RDWR, {9, 9, 0});
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->entry.st.st_nlink, 0U);
+  EXPECT_EQ(made->entry.st.st_gid, 55U) << "of the setgid directory";
+  EXPECT_EQ(Names(tree, "d"), Strings{});
+  ASSERT_TRUE(tree.Link(*made->entry.node, directory, "f"));
+  EXPECT_EQ(StatOf("upper/d/f").st_nlink, 1U);
+  EXPECT_EQ(StatOf("upper/d/f").st_uid, 9U);
+  auto lost = tree.CreateNameless(directory, 0640, O_RDWR, {});
+  ASSERT_TRUE(lost);
+  tree.Close(*lost->entry.node);
+  tree.Forget(*lost->entry.node, 1);
+  EXPECT_TRUE(std::filesystem::is_empty(home_ / "work/bailey"));
+}
+
+TEST_F(Changes, RubbishOfACrashIsRemovedAtStart) {
+  Write("work/bailey/w1/deep/f", "half");
+  Write("work/bailey/w2", "half");
+  MakeTree(1);
+  EXPECT_TRUE(std::filesystem::is_empty(home_ / "work/bailey"));
+}
+
+}  // namespace
+}  // namespace bailey::fs
