@@ -16,7 +16,7 @@
 namespace bailey::tenants {
 
 // The longest body of a request: a spec is a page of text.
-inline constexpr size_t kMaxRequestBody = 32 * 1024;
+inline constexpr size_t kMaxRequestBody = 32 << 10;
 
 using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>;
 

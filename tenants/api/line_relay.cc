@@ -72,14 +72,14 @@ void LineRelay::TakePiece(size_t length) {
   if (line_.size() > kLongestLine) return Finish(false);
   const size_t newline = line_.rfind('\n');
   if (newline == std::string::npos) return ReadPipe();
-  std::string whole = line_.substr(0, newline + 1);
+  const std::string whole = line_.substr(0, newline + 1);
   line_.erase(0, newline + 1);
   const size_t before = whole.size() < 2 ? std::string::npos : whole.rfind('\n', whole.size() - 2);
   answered_ = IsAnswerLine(before == std::string::npos ? whole : whole.substr(before + 1));
-  WriteChunk(std::move(whole), false);
+  WriteChunk(whole, false);
 }
 
-void LineRelay::WriteChunk(std::string text, bool last) {
+void LineRelay::WriteChunk(const std::string& text, bool last) {
   out_ = text.empty() ? std::string() : Chunk(text);
   if (last) out_ += "0\r\n\r\n";
   patience_.expires_after(kPatience);

@@ -33,7 +33,7 @@ class LineRelay : public std::enable_shared_from_this<LineRelay> {
   void WatchClient();
   void ReadPipe();
   void TakePiece(size_t length);
-  void WriteChunk(std::string text, bool last);
+  void WriteChunk(const std::string& text, bool last);
   void Finish(bool client_there);
 
   Socket& socket_;

@@ -80,7 +80,7 @@ struct Parsed {
   std::vector<std::string> spec_values = std::vector<std::string>(kSpecOptions.size());
   std::vector<std::vector<std::string>> rules =
       std::vector<std::vector<std::string>>(kRuleOptions.size());
-  bool force = false, follow = false, interactive = true, tty = false;
+  bool force = false, follow = false, interactive = false, no_input = false, tty = false;
   int lines = -1;
   bool busybox = false, host = false;
   std::string suite, mirror, tar;
@@ -229,6 +229,14 @@ void Grammar::AddLook() {
   verbs_.push_back({logs, [this](const auto&) -> Command {
                       return LogsCommand{parsed_.name, parsed_.follow, parsed_.lines};
                     }});
+  CLI::App* events = Add(&app_, "events", "what has happened to tenants, the newest last", "Look");
+  events->add_option("NAME", parsed_.name, "one tenant (default: all)");
+  events->add_option("-n,--lines", parsed_.lines, "only the newest so many")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verbs_.push_back({events, [this](const auto&) -> Command {
+                      return EventsCommand{parsed_.name, parsed_.lines};
+                    }});
 }
 
 void Grammar::AddWork() {
@@ -244,8 +252,8 @@ void Grammar::AddWork() {
   };
   CLI::App* exec = Add(&app_, "exec", "run a command inside every wall of a tenant", "Work");
   where(exec);
-  exec->add_flag("-i,--interactive,!-n,!--no-input", parsed_.interactive,
-                 "pass stdin on, as without -i; -n: do not read it");
+  exec->add_flag("-n,--no-input", parsed_.no_input, "do not read stdin, which is passed on else");
+  exec->add_flag("-i,--interactive", parsed_.interactive, "pass stdin on: the default");
   exec->add_flag("-t,--tty", parsed_.tty, "with a terminal of its own");
   exec->footer(
       "bailey exec web -- ps\nbailey exec -it web -- sh\necho 1 | bailey exec web -- cat\n"
@@ -343,8 +351,10 @@ Command Grammar::MakeCreate(bool launch, const std::vector<std::string>& behind)
 Command Grammar::MakeExec(const std::vector<std::string>& behind) const {
   if (behind.empty())
     throw CLI::ValidationError("no command: bailey exec " + parsed_.name + " -- CMD ARG…");
-  return ExecCommand{parsed_.name, parsed_.interactive, parsed_.tty, false,
-                     parsed_.user, parsed_.cwd,         parsed_.env, behind};
+  if (parsed_.no_input && (parsed_.interactive || parsed_.tty))
+    throw CLI::ValidationError("-n contradicts -i and -t");
+  return ExecCommand{parsed_.name, !parsed_.no_input, parsed_.tty, false,
+                     parsed_.user, parsed_.cwd,       parsed_.env, behind};
 }
 
 Command Grammar::MakeTemplate() const {

@@ -37,6 +37,10 @@ struct LogsCommand {
   bool follow = false;
   int lines = -1;  // the last so many; -1: all
 };
+struct EventsCommand {
+  std::string name;  // of one tenant; empty: all
+  int lines = -1;    // the newest so many; -1: as many as the daemon gives
+};
 struct ExecCommand {
   std::string name;
   bool interactive = false, tty = false;
@@ -62,9 +66,10 @@ struct VerifyCommand {
   std::string name;
 };
 
-using Command = std::variant<CreateCommand, LifeCommand, ListCommand, ShowCommand, LogsCommand,
-                             ExecCommand, SetCommand, TemplateCreateCommand, TemplateListCommand,
-                             TemplateRemoveCommand, DoctorCommand, VerifyCommand>;
+using Command =
+    std::variant<CreateCommand, LifeCommand, ListCommand, ShowCommand, LogsCommand, EventsCommand,
+                 ExecCommand, SetCommand, TemplateCreateCommand, TemplateListCommand,
+                 TemplateRemoveCommand, DoctorCommand, VerifyCommand>;
 
 struct Invocation {
   Command command;

@@ -17,6 +17,7 @@ int Run(const Context& context, const LifeCommand& command);
 int Run(const Context& context, const ListCommand& command);
 int Run(const Context& context, const ShowCommand& command);
 int Run(const Context& context, const LogsCommand& command);
+int Run(const Context& context, const EventsCommand& command);
 int Run(const Context& context, const ExecCommand& command);
 int Run(const Context& context, const SetCommand& command);
 int Run(const Context& context, const TemplateCreateCommand& command);

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "tenants/cli/commands.h"
 #include "tenants/cli/console.h"
+#include "tenants/cli/interrupt_scope.h"
 #include "tenants/cli/views.h"
 #include "tenants/spec_json.h"
 
@@ -108,6 +109,18 @@ int UndoLaunch(const Context& context, const std::string& name, const Failure& f
   return status;
 }
 
+Outcome<json::array> StartUnlessInterrupted(const Context& context, const std::string& name,
+                                            const InterruptScope& scope) {
+  scope.Open();
+  if (InterruptScope::Caught() == 0) {
+    auto started = context.api.Items({"POST", TenantTarget(name, "start"), {}, {}});
+    if (started || InterruptScope::Caught() == 0) return started;
+  }
+  Failure interrupted = Failure::From(ApiError{ApiCode::kFailed, "interrupted", name, {}, {}});
+  interrupted.exit = static_cast<ExitCode>(128 + InterruptScope::Caught());
+  return interrupted;
+}
+
 const char* ActionOf(LifeVerb verb) {
   switch (verb) {
     case LifeVerb::kStart:
@@ -144,6 +157,7 @@ ApiRequest LifeRequest(const LifeCommand& command, const std::string& name) {
 int Run(const Context& context, const CreateCommand& command) {
   auto request = CreateRequest(context.api, command);
   if (!request) return PrintFailure(request.error(), context.format);
+  const InterruptScope scope;  // whether it was created must be known before it can be undone
   auto created = context.api.Items(*request);
   if (!created) {
     Failure failure = created.error();
@@ -159,7 +173,7 @@ int Run(const Context& context, const CreateCommand& command) {
     PrintItemsIfAsked(context, *created);
     return 0;
   }
-  auto started = context.api.Items({"POST", TenantTarget(name, "start"), {}, {}});
+  auto started = StartUnlessInterrupted(context, name, scope);
   if (!started) return UndoLaunch(context, name, started.error());
   PrintMessage(DoneText(LifeVerb::kStart, started->at(0).as_object()));
   PrintItemsIfAsked(context, *started);

@@ -1,4 +1,4 @@
-// ls, show, logs.
+// ls, show, logs, events.
 #include <poll.h>
 
 #include <boost/json.hpp>
@@ -71,6 +71,17 @@ int Run(const Context& context, const LogsCommand& command) {
     if (!command.follow) return 0;
     ::poll(nullptr, 0, kFollowPauseMs);
   }
+}
+
+int Run(const Context& context, const EventsCommand& command) {
+  std::string target = "/v1/events";
+  if (!command.name.empty()) target += "?tenant=" + command.name;
+  if (command.lines > 0)
+    target += (command.name.empty() ? "?limit=" : "&limit=") + std::to_string(command.lines);
+  auto items = context.api.Items({"GET", target, {}, {}});
+  if (!items) return PrintFailure(items.error(), context.format);
+  PrintData(Render(context.format, EventView(), *items));
+  return 0;
 }
 
 }  // namespace bailey::tenants

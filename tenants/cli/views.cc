@@ -115,6 +115,13 @@ const View& TemplateView() {
   return view;
 }
 
+const View& EventView() {
+  static const View view{"Event",
+                         {Plain("TIME", "time"), Plain("TENANT", "tenant"), Plain("KIND", "kind"),
+                          Plain("TEXT", "text")}};
+  return view;
+}
+
 const View& CheckView() {
   static const View view{"Check",
                          {Plain("CHECK", "name"), Plain("RESULT", "result"),

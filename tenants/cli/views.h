@@ -7,6 +7,7 @@ namespace bailey::tenants {
 
 const View& TenantView();
 const View& TemplateView();
+const View& EventView();
 const View& CheckView();
 const View& AttemptView();  // of verify
 
