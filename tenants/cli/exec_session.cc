@@ -146,7 +146,7 @@ Outcome<void> Session::ReadConnection() {
     const std::string line = line_.substr(0, end);
     line_.erase(0, end + 1);
     const auto taken = TakeLine(line);
-    if (!taken) return taken;
+    if (!taken) return taken.error();
   }
   return {};
 }

@@ -141,9 +141,9 @@ std::string DoneText(LifeVerb verb, const json::object& item) {
     case LifeVerb::kStop:
       return name + " is stopped";
     case LifeVerb::kRemove:
-      return name + " is removed";
+      break;
   }
-  return name;
+  return name + " is removed";
 }
 
 ApiRequest LifeRequest(const LifeCommand& command, const std::string& name) {
