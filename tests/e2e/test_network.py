@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 import harness
@@ -467,6 +468,44 @@ class WithoutInterface(harness.BaileyTest):
         self.assertNotIn(BOB, self.lab.host.addresses())
         self.bailey.run("rm", "--force", "bob")
         self.assertNothingLeft()
+
+
+class OnTheLoopback(harness.BaileyTest):
+    """Tenants in 127/8 of a host as it is: what the quickstart makes."""
+
+    def nc(self, name, address, port):
+        done = self.bailey.sh(name, f"echo | nc -w 5 {address} {port}")
+        return done.err.strip().rsplit("): ", 1)[-1] if done.err else done.out
+
+    def test_they_reach_each_other_and_nothing_else_of_the_host(self):
+        alice = self.bailey.launch_web("alice", 2)
+        bob = self.bailey.launch_web("bob", 3)
+        self.assertEqual(self.bailey.sh("alice", f"wget -qO- http://{bob}/").out, "page of bob\n")
+        wait_until(lambda: f"{alice}:" in self.bailey.ok("logs", "bob").out, "alice is logged")
+        for where in ("127.0.0.1", "0.0.0.0"):
+            with socket.create_server((where, 0)) as service:
+                service.settimeout(0)
+                port = service.getsockname()[1]
+                self.assertEqual(self.nc("alice", "127.0.0.1", port), "Connection refused")
+                for address in (bob, self.bailey.ip(1), "127.1.2.3"):
+                    self.assertIn(self.nc("alice", address, port),
+                                  ("Permission denied", "No route to host"))
+                with self.assertRaises(BlockingIOError):
+                    service.accept()
+        for reason, least in (("loopback", 4), ("tenant", 2)):
+            wait_until(lambda: self.bailey.metric("bailey_tenant_net_refused_total", tenant="alice",
+                                                  reason=reason) >= least, f"{reason} is counted", 10)
+
+    def test_the_hosts_other_addresses_are_out_of_reach(self):
+        self.bailey.launch_web("alice", 2)
+        links = json.loads(subprocess.run(["ip", "-j", "-4", "addr"], check=True,
+                                          capture_output=True, text=True).stdout)
+        addresses = {a["local"] for link in links for a in link["addr_info"]
+                     if not a["local"].startswith("127.")}
+        with socket.create_server(("0.0.0.0", 0)) as service:
+            for address in addresses:
+                self.assertEqual(self.nc("alice", address, service.getsockname()[1]),
+                                 "Permission denied")
 
 
 if __name__ == "__main__":
