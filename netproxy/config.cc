@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "netproxy/bpf_types.h"
 #include "netproxy/special_ranges.h"
 
 namespace bailey::netproxy {
@@ -218,6 +219,6 @@ std::string FormatConfigMessage(const ProxyConfig& config) {
   return json::serialize(json::object{{"op", "config"}, {"network", ToJson(config)}});
 }
 
-IpAddress DnsStubAddress(const IpAddress& /*tenant_ip*/) { return IpAddress::V4(0x7f000035); }
+IpAddress DnsStubAddress() { return IpAddress::V4(BAILEY_DNS_ADDRESS); }
 
 }  // namespace bailey::netproxy

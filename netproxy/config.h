@@ -65,6 +65,6 @@ std::string FormatConfigMessage(const ProxyConfig& config);
 // The `nameserver` of the tenant's resolv.conf: what the tenant sends to port 53 of it goes to the
 // stub, everything else there stays inside. 127.0.0.53 for every tenant, as systemd-resolved's: lo
 // has it in each namespace, whatever the tenant's own address is.
-IpAddress DnsStubAddress(const IpAddress& tenant_ip);
+IpAddress DnsStubAddress();
 
 }  // namespace bailey::netproxy

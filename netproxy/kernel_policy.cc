@@ -64,15 +64,10 @@ std::vector<KernelPrefix> WithoutRepetitions(const std::vector<KernelPrefix>& al
 }  // namespace
 
 std::vector<KernelPrefix> KernelPolicy(const EgressPolicy& policy) {
-  std::vector<Cidr> inside = EgressPolicy::InsideRanges(policy.config().ip);
-  const IpAddress stub = DnsStubAddress(policy.config().ip);
-  inside.push_back({stub, stub.bits()});
-  std::vector<Cidr> boundaries = policy.Boundaries();
-  boundaries.insert(boundaries.end(), inside.begin(), inside.end());
-
+  const std::vector<Cidr> inside = EgressPolicy::InsideRanges(policy.config().ip);
   const std::vector<uint16_t> firsts = policy.PortBoundaries();
   std::vector<KernelPrefix> all;
-  for (const Cidr& range : boundaries) {
+  for (const Cidr& range : policy.Boundaries()) {
     const bool passes = std::any_of(inside.begin(), inside.end(),
                                     [&](const Cidr& own) { return IsWithin(range, own); });
     const bailey_egress_value value = passes ? Pack({kPassToTheEnd}) : Judge(policy, range, firsts);
@@ -80,9 +75,7 @@ std::vector<KernelPrefix> KernelPolicy(const EgressPolicy& policy) {
     if (!range.address.is_v6()) all.push_back({Mapped(range), value});
   }
   const auto by_prefix = [](const auto& a, const auto& b) { return a.prefix < b.prefix; };
-  const auto same_prefix = [](const auto& a, const auto& b) { return a.prefix == b.prefix; };
   std::sort(all.begin(), all.end(), by_prefix);
-  all.erase(std::unique(all.begin(), all.end(), same_prefix), all.end());
   return WithoutRepetitions(all);
 }
 

@@ -5,7 +5,7 @@
 // The invariant: a lookup may deny only what Judge() denies. Whatever it lets through is judged by
 // the proxy again, exactly. Only three things need that: Teredo's client address, which no prefix
 // can express; addresses that carry a peer's; and ports beyond BAILEY_EGRESS_PORTS segments. What
-// stays inside the namespace, and the DNS stub, is always let through.
+// stays inside the namespace, the DNS stub with it, is always let through.
 #pragma once
 
 #include <vector>

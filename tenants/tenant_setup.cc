@@ -12,9 +12,9 @@ namespace {
 
 using supervisor::TenantConfig;
 
-std::string ResolvConf(const IpAddress& ip, const std::string& search) {
+std::string ResolvConf(const std::string& search) {
   std::string text = "# written by Bailey: the stub asks the host's resolvers\nnameserver " +
-                     netproxy::DnsStubAddress(ip).ToString() + "\n";
+                     netproxy::DnsStubAddress().ToString() + "\n";
   if (!search.empty()) text += "search " + search + "\n";
   return text;
 }
@@ -96,7 +96,7 @@ Result<TenantConfig> MakeTenantConfig(const Host& host, const TenantRecord& reco
                   {"raw_sockets", *effective.allow_raw_sockets},
                   {"mount", *effective.allow_mount},
                   {"mlock", *effective.allow_mlock}};
-  config.resolv_conf = ResolvConf(config.ip, ReadHostResolver().search);
+  config.resolv_conf = ResolvConf(ReadHostResolver().search);
   if (!effective.publish->listening) config.publish = effective.publish->ports;
   config.network = netproxy::FormatProxyConfig(proxy);
   return config;
