@@ -50,8 +50,8 @@ bool Ended(const LaunchedTenant& tenant, int milliseconds) {
 
 class Launch : public testing::Test {
  protected:
-  void Start(std::vector<std::string> argv = {"/probe", "wait"}) {
-    const Status started = fixture_.LaunchAndStart(std::move(argv));
+  void Start(const std::vector<std::string>& argv = {"/probe", "wait"}) {
+    const Status started = fixture_.LaunchAndStart(argv);
     ASSERT_TRUE(started) << started.error().Message();
   }
   pid_t init() const { return fixture_.tenant().init_pid; }

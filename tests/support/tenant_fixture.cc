@@ -147,7 +147,7 @@ Status TenantFixture::Open() {
   return {};
 }
 
-Status TenantFixture::LaunchAndStart(std::vector<std::string> argv) {
+Status TenantFixture::LaunchAndStart(const std::vector<std::string>& argv) {
   BAILEY_TRY(Launch());
   BAILEY_TRY(Open());
   BAILEY_TRY(SendStart(tenant_->control.get(), argv, {}));

@@ -36,7 +36,7 @@ class TenantFixture {
 
   Status Launch();  // stages 2 to 5
   Status Open();    // the gate, and a DenialListener
-  Status LaunchAndStart(std::vector<std::string> argv = {"/probe", "wait"});
+  Status LaunchAndStart(const std::vector<std::string>& argv = {"/probe", "wait"});
   Status Stop();  // by init, then by force
 
   // Enters and waits for the end, answering denied calls meanwhile.

@@ -38,7 +38,7 @@ namespace {
 using Attempt = std::function<long()>;
 
 long Write(const char* path, const char* text) {
-  const int file = ::open(path, O_WRONLY);
+  const int file = ::open(path, O_WRONLY | O_CLOEXEC);
   if (file < 0) return -1;
   const long written = ::write(file, text, std::strlen(text));
   const int error = errno;
@@ -48,7 +48,7 @@ long Write(const char* path, const char* text) {
 }
 
 long Read(const char* path) {
-  const int file = ::open(path, O_RDONLY);
+  const int file = ::open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0) return -1;
   char byte = 0;
   const long got = ::read(file, &byte, 1);
@@ -112,7 +112,7 @@ long Clone3() {
 }
 
 long Terminal(unsigned long request) {
-  const int master = ::open("/dev/ptmx", O_RDWR | O_NOCTTY);
+  const int master = ::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (master < 0) return -1;
   int unlocked = 0;
   ::ioctl(master, TIOCSPTLCK, &unlocked);
@@ -176,12 +176,13 @@ const std::map<std::string, Attempt>& Attempts() {
       {"clone_parent", [] { return CloneWith(CLONE_PARENT); }},
       {"clone_plain", [] { return CloneWith(0); }},
       {"clone3", [] { return Clone3(); }},
-      {"setns", [] { return static_cast<long>(::setns(::open("/proc/1/ns/net", O_RDONLY), 0)); }},
+      {"setns", [] { return long{::setns(::open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC), 0)}; }},
       // sockets
       {"raw", [] { return static_cast<long>(::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)); }},
       {"raw6", [] { return static_cast<long>(::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, 58)); }},
       {"raw_user", [] { return AsUser(33, [] { return long{::socket(AF_INET, SOCK_RAW, 1)}; }); }},
-      {"sock_packet", [] { return static_cast<long>(::socket(AF_INET, 10, 0x300)); }},
+      {"sock_packet",
+       [] { return static_cast<long>(::socket(AF_INET, 10 | SOCK_CLOEXEC, 0x300)); }},
       {"packet", [] { return static_cast<long>(::socket(AF_PACKET, SOCK_RAW, 0)); }},
       {"vsock", [] { return static_cast<long>(::socket(40, SOCK_STREAM, 0)); }},
       {"vsock_high", [] { return ::syscall(SYS_socket, kHigh | 40, SOCK_STREAM, 0); }},
@@ -309,7 +310,7 @@ const std::map<std::string, Attempt>& Attempts() {
 }
 
 void PrintFile(const char* path) {
-  std::FILE* file = std::fopen(path, "r");
+  std::FILE* file = std::fopen(path, "re");
   if (file == nullptr) {
     std::printf("%s: %s\n", path, std::strerror(errno));
     return;
@@ -331,7 +332,7 @@ void PrintTerminal() {
   ::fstat(0, &status);
   ::ioctl(0, TIOCGWINSZ, &size);
   // /dev/tty opens for a session that has a controlling terminal alone.
-  const int controlling = ::open("/dev/tty", O_RDWR);
+  const int controlling = ::open("/dev/tty", O_RDWR | O_CLOEXEC);
   std::printf("%s %ux%u owner %u mode %o group %u %s\n", ::ttyname(0), size.ws_row, size.ws_col,
               status.st_uid, status.st_mode & 0777, status.st_gid,
               controlling >= 0 ? "controls" : std::strerror(errno));
