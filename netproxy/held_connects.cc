@@ -53,17 +53,17 @@ UniqueFd HeldConnects::Take(const Endpoint& from, const Endpoint& to) {
 }
 
 void HeldConnects::OnSyn(std::span<const std::byte> record) {
-  auto syn = SynPacket::Parse(record);
+  const auto syn = SynPacket::Parse(record);
   if (!syn) return LogError("a held packet that is no SYN");
   const Key key{syn->from(), syn->to()};
   const auto held = held_.find(key);
-  if (held == held_.end()) return Dial(key, std::move(*syn));
-  held->second.syn = std::move(*syn);
+  if (held == held_.end()) return Dial(key, *syn);
+  held->second.syn = *syn;
   // Sent again although it was sent on: that one was lost.
   if (held->second.connected) held->second.syn.SendOn(RawFor(key.second));
 }
 
-void HeldConnects::Dial(const Key& key, SynPacket syn) {
+void HeldConnects::Dial(const Key& key, const SynPacket& syn) {
   const auto& [from, to] = key;
   if (!gatekeeper_.SourceIsTenants(from.address)) return;
   if (!gatekeeper_.AllowsTcp(to)) return Answer(syn, EACCES);
@@ -78,7 +78,7 @@ void HeldConnects::Dial(const Key& key, SynPacket syn) {
   const int fd = socket->get();
   if (!loop_.Watch(fd, EPOLLOUT, [this, key](uint32_t) { OnDialed(key); }))
     return Answer(syn, ENETUNREACH);
-  held_.emplace(key, Held{std::move(syn), std::move(*socket), false, EventLoop::Clock::now()});
+  held_.emplace(key, Held{syn, std::move(*socket), false, EventLoop::Clock::now()});
   if (sweep_ == 0) sweep_ = loop_.After(kBetweenSweeps, [this] { Sweep(); });
 }
 

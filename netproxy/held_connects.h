@@ -49,7 +49,7 @@ class HeldConnects {
   };
 
   void OnSyn(std::span<const std::byte> record);
-  void Dial(const Key& key, SynPacket syn);
+  void Dial(const Key& key, const SynPacket& syn);
   void OnDialed(const Key& key);
   void Answer(const SynPacket& syn, int error);
   void Remove(std::map<Key, Held>::iterator held);

@@ -33,7 +33,7 @@ Publisher::~Publisher() {
   for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
 }
 
-Status Publisher::Start(std::vector<std::pair<uint16_t, UniqueFd>> adopted) {
+Status Publisher::Start(std::vector<std::pair<uint16_t, UniqueFd>>&& adopted) {
   for (auto& [port, listener] : adopted) {
     if (!IsListening(listener.get())) {  // withdrawn just before that proxy died
       options_.give_up_listener(port);

@@ -44,7 +44,7 @@ class Publisher {
   Publisher& operator=(const Publisher&) = delete;
 
   // `adopted`: what an earlier proxy had published.
-  Status Start(std::vector<std::pair<uint16_t, UniqueFd>> adopted);
+  Status Start(std::vector<std::pair<uint16_t, UniqueFd>>&& adopted);
   void OnListener(uint16_t port, int error, UniqueFd listener);
   void SetPorts(std::optional<std::vector<uint16_t>> ports);
 

@@ -110,7 +110,8 @@ uint8_t CodeOf(Unreachable reason, bool v6) {
     case Unreachable::kHost:
       return v6 ? ICMP6_DST_UNREACH_ADDR : ICMP_HOST_UNREACH;
     case Unreachable::kNetwork:
-      return v6 ? ICMP6_DST_UNREACH_NOROUTE : ICMP_NET_UNREACH;
+      static_assert(ICMP_NET_UNREACH == ICMP6_DST_UNREACH_NOROUTE);
+      return ICMP_NET_UNREACH;
     case Unreachable::kProhibited:
       break;
   }

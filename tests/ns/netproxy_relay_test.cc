@@ -144,7 +144,7 @@ TEST(Outbound, AConnectGivenUpIsForgotten) {
     const UniqueFd server = world.Outside(), client = world.Tenant();
     Listen(server, At(kWorldIp, 8001));
     EXPECT_EQ(ConnectTo(client, At(kWorldIp, 8001)), 0);
-    EXPECT_EQ(world.Count(NetCounter::kOpenConnections), 1u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 1; }));
   });
 }
 
