@@ -13,6 +13,7 @@ constexpr size_t kMaxIdle = 2048;
 }  // namespace
 
 void Backings::CloseId(int32_t id) {
+  if (device_ < 0) return;
   auto number = static_cast<uint32_t>(id);
   (void)::ioctl(device_, protocol::kBackingClose, &number);
 }

@@ -4,6 +4,7 @@
 // descriptor. Ids of closed files are kept too, the most recently closed ones. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <list>
 #include <mutex>
 
@@ -28,12 +29,14 @@ class Backings {
   // The id of a file that is not open goes: its disk space could not be freed, or the node is
   // about to lie elsewhere. One in use goes at its last close.
   void Retire(Node& node);
+  // The connection has ended, and all ids with it: nothing is told to the kernel any more.
+  void Abandon() { device_ = -1; }
 
  private:
   void CloseId(int32_t id);
   int32_t TakeIdle(Node& node);  // the id, to be closed without the lock
 
-  const int device_;
+  std::atomic<int> device_;
   std::mutex mutex_;       // leaf
   std::list<Node*> idle_;  // most recently closed first
 };

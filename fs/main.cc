@@ -127,7 +127,9 @@ Status Serve(const Options& options, Daemon& daemon) {
   BAILEY_TRY((*transport)->StartReaders());
   if (options.confine) BAILEY_TRY(AllowOnlyServing());
   (*transport)->Serve();
-  return WaitForTheEnd(options, **transport, signals->get());
+  Status ended = WaitForTheEnd(options, **transport, signals->get());
+  tree.Abandon();
+  return ended;
 }
 
 int Main(const std::vector<std::string>& arguments) {

@@ -58,6 +58,9 @@ class Tree {
   // Reads the root; before anything else.
   Done Open();
 
+  // The connection has ended: before whatever held /dev/fuse open goes.
+  void Abandon() { backings_.Abandon(); }
+
   Node& root() { return table_.root(); }
   CounterPage<FsCounter>& counters() { return counters_; }
 
