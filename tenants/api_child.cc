@@ -59,14 +59,13 @@ void ApiChild::OnLine(uint32_t events) {
       if (!sent && sent.error().code == std::errc::resource_unavailable_try_again) break;
       line->unsent.pop_front();
     }
-    if (line->unsent.empty()) static_cast<void>(loop_.Change(line->socket.get(), EPOLLIN));
+    Listen(*line);
   }
   if ((events & ~uint32_t{EPOLLOUT}) != 0) Receive();
 }
 
 void ApiChild::Receive() {
   const auto line = line_;
-  // While it does not take our replies, it gets no further ones to wait for.
   for (int i = 0; i < kReceiveAtOnce && line == line_ && line->unsent.size() < kMostUnsent; ++i) {
     auto request = ReceiveRequest(line->socket.get());
     if (!request && request.error().code == std::errc::resource_unavailable_try_again) return;
@@ -87,11 +86,25 @@ void ApiChild::Send(CoreReply reply) {
   if (line_->unsent.empty()) {
     const Status sent = SendReply(line_->socket.get(), reply);
     if (sent) return;
-    if (sent.error().code != std::errc::resource_unavailable_try_again)
-      return LogWarning("reply to the API child: " + sent.error().Message());
-    static_cast<void>(loop_.Change(line_->socket.get(), EPOLLIN | EPOLLOUT));
+    if (sent.error().code != std::errc::resource_unavailable_try_again) {
+      LogWarning("reply to the API child: " + sent.error().Message());
+      if (reply.error) return;
+      // Somebody waits for it: then with the reason why it cannot be sent.
+      CoreReply instead;
+      instead.id = reply.id;
+      instead.error = ApiError::From(sent.error());
+      return Send(std::move(instead));
+    }
   }
   line_->unsent.push_back(std::move(reply));
+  Listen(*line_);
+}
+
+// While the child does not take our replies, it gets no further ones to wait for.
+void ApiChild::Listen(const Line& line) {
+  const uint32_t in = line.unsent.size() < kMostUnsent ? EPOLLIN : 0U;
+  const uint32_t out = line.unsent.empty() ? 0U : EPOLLOUT;
+  static_cast<void>(loop_.Change(line.socket.get(), in | out));
 }
 
 void ApiChild::OnDeath(int status) {

@@ -33,6 +33,7 @@ class ApiChild {
   void OnLine(uint32_t events);
   void Receive();
   void Send(CoreReply reply);
+  void Listen(const Line& line);
   void OnDeath(int status);
   void HangUp();
 

@@ -12,7 +12,7 @@ namespace {
 ApiError ErrorFrom(int words, int status, const std::string& tenant) {
   ApiError error{ApiCode::kFailed, {}, tenant, "supervisor", {}};
   ::lseek(words, 0, SEEK_SET);
-  const auto read = ReadAll(words, 64 * 1024);
+  const auto read = ReadAll(words, size_t{64} * 1024);
   std::string text = read ? *read : std::string();
   while (!text.empty() && text.back() == '\n') text.pop_back();
   if (text.empty()) text = "bailey-supervisor ended with " + DescribeStatus(status);

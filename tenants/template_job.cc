@@ -13,7 +13,7 @@ namespace bailey::tenants {
 namespace {
 
 // Beyond this the builder waits for the client, as with a pipe.
-constexpr size_t kMostUnsent = 64 * 1024;
+constexpr size_t kMostUnsent = size_t{64} * 1024;
 
 }  // namespace
 
