@@ -273,8 +273,7 @@ Result<Publish> PublishValue::Read(const json::value& value) {
     publish.ports.push_back(port);
   }
   std::ranges::sort(publish.ports);
-  const auto doubles = std::ranges::unique(publish.ports);
-  publish.ports.erase(doubles.begin(), doubles.end());
+  publish.ports.erase(std::unique(publish.ports.begin(), publish.ports.end()), publish.ports.end());
   return publish;
 }
 json::value PublishValue::Write(const Publish& publish) {

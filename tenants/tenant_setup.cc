@@ -88,7 +88,8 @@ Result<TenantConfig> MakeTenantConfig(const Host& host, const TenantRecord& reco
   config.layers.lowers = {{base->root(), base->binds}};
   for (const std::string& path : base->hide) config.hide.push_back("/" + path);
   config.process.start = *effective.start;
-  for (const auto& [name, value] : *effective.env) config.process.env.push_back(name + "=" + value);
+  for (const auto& [name, value] : *effective.env)
+    config.process.env.push_back(std::string(name).append("=").append(value));
   config.process.restart = *effective.restart;
   config.process.stop_timeout = *effective.stop_timeout;
   config.limits = MakeLimits(effective);
