@@ -86,7 +86,7 @@ int AfterConfinement(const std::function<long()>& call) {
 TEST(Confinement, KillsWhatRelayingDoesNotNeed) {
   EXPECT_EQ(AfterConfinement([] { return 0L; }), 0);
   EXPECT_EQ(AfterConfinement([]() -> long { return ::socket(AF_INET, SOCK_STREAM, 0) < 0; }), 0);
-  EXPECT_KILLED(::open("/etc/passwd", O_RDONLY));
+  EXPECT_KILLED(::open("/etc/passwd", O_RDONLY | O_CLOEXEC));
   EXPECT_KILLED(::execl("/bin/true", "true", nullptr));
   EXPECT_KILLED(::ptrace(PTRACE_ATTACH, ::getppid(), 0, 0));
   EXPECT_KILLED(::kill(::getppid(), 0));
@@ -94,7 +94,7 @@ TEST(Confinement, KillsWhatRelayingDoesNotNeed) {
   EXPECT_KILLED(::socket(AF_PACKET, SOCK_RAW, 0));
   EXPECT_KILLED(::setresuid(0, 0, 0));
 #ifndef BAILEY_SANITIZE
-  EXPECT_KILLED(::openat(AT_FDCWD, "/", O_RDONLY));
+  EXPECT_KILLED(::openat(AT_FDCWD, "/", O_RDONLY | O_CLOEXEC));
   EXPECT_KILLED(::unshare(CLONE_NEWUSER));
   EXPECT_KILLED(::fork());
   EXPECT_KILLED(::socket(AF_UNIX, SOCK_STREAM, 0));
