@@ -84,6 +84,7 @@ class Contents(FsTest):
         os.utime(file, ns=(1, 1))
         with mmap.mmap(file, 4096) as memory:
             os.close(file)
+            self.assertEqual(os.stat(self.path("new")).st_mtime_ns, 1)
             memory[0] = 1
             memory.flush()
         self.assertGreater(os.stat(self.path("new")).st_mtime_ns, 10 ** 18)

@@ -224,6 +224,16 @@ class DirectoriesMoved(FsTest):
         for handle in (file, directory, writer):
             os.close(handle)
 
+    def test_a_new_directory_is_not_merged_at_its_new_place(self):
+        os.unlink(self.path("d/sub/deep"))
+        os.rmdir(self.path("d/sub"))
+        os.mkdir(self.path("new"))
+        write(self.path("new/f"))
+        os.rename(self.path("new"), self.path("d/sub"))
+        self.assertEqual(self.content("d/sub"), ["f"])
+        self.remount()
+        self.assertEqual(self.content("d/sub"), ["f"])
+
     def test_a_new_directory(self):
         os.mkdir(self.path("new"))
         write(self.path("new/f"), "f")
