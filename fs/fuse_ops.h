@@ -3,9 +3,32 @@
 
 #include <fuse3/fuse_lowlevel.h>
 
+#include <optional>
+
+#include "base/unique_fd.h"
+#include "fs/directory_listing.h"
+#include "fs/handle_set.h"
+#include "fs/tree.h"
+
 namespace bailey::fs {
 
-// The transport's user must be a Tree.
+// A file that the kernel does not read and write by itself; the number of one that it does is 0.
+struct FileHandle {
+  UniqueFd file;
+};
+// An open directory. Its names are read when first asked for, and again after a rewind; the
+// kernel, which caches them too, may never ask.
+struct DirectoryHandle {
+  std::optional<DirectoryListing> listing;
+};
+
+// What the operations serve; the transport's user.
+struct FuseServer {
+  Tree& tree;
+  HandleSet<FileHandle> files = {};
+  HandleSet<DirectoryHandle> directories = {};
+};
+
 const fuse_lowlevel_ops& FuseOperations();
 
 }  // namespace bailey::fs

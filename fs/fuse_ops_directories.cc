@@ -9,27 +9,22 @@
 namespace bailey::fs {
 namespace {
 
-// An open directory. Its names are read when first asked for, and again after a rewind; the
-// kernel, which caches them too, may never ask.
-struct DirectoryHandle {
-  std::optional<DirectoryListing> listing;
-};
-
 DirectoryHandle& HandleOfDirectory(const fuse_file_info* info) {
-  return *reinterpret_cast<DirectoryHandle*>(info->fh);
+  return *HandleSet<DirectoryHandle>::Of(info->fh);
 }
 
 void OpenDirectory(fuse_req_t request, fuse_ino_t, fuse_file_info* info) noexcept {
   Count(request, FsCounter::kOpens);
-  auto handle = std::make_unique<DirectoryHandle>();
-  info->fh = reinterpret_cast<uint64_t>(handle.get());
+  auto& directories = ServerOf(request).directories;
+  info->fh = directories.Add(std::make_unique<DirectoryHandle>());
   info->cache_readdir = 1;
   info->keep_cache = 1;
-  if (fuse_reply_open(request, info) == 0) (void)handle.release();
+  const uint64_t handle = info->fh;
+  if (fuse_reply_open(request, info) != 0) directories.Remove(handle);
 }
 
 void ReleaseDirectory(fuse_req_t request, fuse_ino_t, fuse_file_info* info) noexcept {
-  delete &HandleOfDirectory(info);
+  ServerOf(request).directories.Remove(info->fh);
   fuse_reply_err(request, 0);
 }
 

@@ -10,29 +10,30 @@ namespace bailey::fs {
 namespace {
 
 // The file's flags for the kernel; takes the file over if we have to serve it ourselves.
-protocol::OpenOut OpenOutOf(OpenFile file) {
+protocol::OpenOut OpenOutOf(FuseServer& server, OpenFile file) {
   if (file.backing_id != 0) return {0, protocol::kOpenPassthrough, file.backing_id};
-  auto* handle = new FileHandle{std::move(file.file)};
-  return {reinterpret_cast<uint64_t>(handle), protocol::kOpenKeepCache, 0};
+  auto handle = std::make_unique<FileHandle>(FileHandle{std::move(file.file)});
+  return {server.files.Add(std::move(handle)), protocol::kOpenKeepCache, 0};
 }
 
-void Undo(Tree& tree, Node& node, const protocol::OpenOut& opened) {
-  delete reinterpret_cast<FileHandle*>(opened.handle);
-  tree.Close(node);
+void Undo(FuseServer& server, Node& node, const protocol::OpenOut& opened) {
+  server.files.Remove(opened.handle);
+  server.tree.Close(node);
 }
 
 void Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) noexcept {
   Count(request, FsCounter::kOpens);
-  Tree& tree = TreeOf(request);
+  FuseServer& server = ServerOf(request);
+  Tree& tree = server.tree;
   Node& node = NodeOf(request, id);
   auto file = tree.OpenNode(node, info->flags);
   if (!file) {
     fuse_reply_err(request, file.error().number);
     return;
   }
-  const protocol::OpenOut out = OpenOutOf(std::move(*file));
+  const protocol::OpenOut out = OpenOutOf(server, std::move(*file));
   if (fuse_reply_buf(request, reinterpret_cast<const char*>(&out), sizeof out) != 0)
-    Undo(tree, node, out);
+    Undo(server, node, out);
 }
 
 protocol::AttributesOut AttributesOutOf(const struct stat& st) {
@@ -58,7 +59,8 @@ protocol::AttributesOut AttributesOutOf(const struct stat& st) {
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* info) noexcept {
   Count(request, FsCounter::kCreates);
-  Tree& tree = TreeOf(request);
+  FuseServer& server = ServerOf(request);
+  Tree& tree = server.tree;
   Node& directory = NodeOf(request, parent);
   auto created = (info->flags & O_TMPFILE) == O_TMPFILE
                      ? tree.CreateNameless(directory, mode, info->flags, CallerOf(request))
@@ -74,16 +76,16 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
   out.entry_seconds = static_cast<uint64_t>(kForever);
   out.attribute_seconds = static_cast<uint64_t>(AttributeTimeout(request, node, st));
   out.attributes = AttributesOutOf(st);
-  out.open = OpenOutOf(std::move(created->file));
+  out.open = OpenOutOf(server, std::move(created->file));
   const protocol::OpenOut opened = out.open;
   if (fuse_reply_buf(request, reinterpret_cast<const char*>(&out), sizeof out) != 0) {
-    Undo(tree, node, opened);
+    Undo(server, node, opened);
     tree.Forget(node, 1);
   }
 }
 
 void Release(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) noexcept {
-  delete HandleOf(info);
+  ServerOf(request).files.Remove(info->fh);
   TreeOf(request).Close(NodeOf(request, id));
   fuse_reply_err(request, 0);
 }

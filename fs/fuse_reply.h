@@ -3,6 +3,7 @@
 
 #include <fuse3/fuse_lowlevel.h>
 
+#include "fs/fuse_ops.h"
 #include "fs/fuse_protocol.h"
 #include "fs/transport.h"
 #include "fs/tree.h"
@@ -12,7 +13,13 @@ namespace bailey::fs {
 // The tree has no other writer: what the kernel has seen stays true until it changes it itself.
 inline constexpr double kForever = 365.0 * 24 * 3600;
 
-inline Tree& TreeOf(fuse_req_t request) { return *static_cast<Tree*>(Transport::UserOf(request)); }
+inline FuseServer& ServerOf(fuse_req_t request) {
+  return *static_cast<FuseServer*>(Transport::UserOf(request));
+}
+inline Tree& TreeOf(fuse_req_t request) { return ServerOf(request).tree; }
+inline FileHandle* HandleOf(const fuse_file_info* info) {
+  return info == nullptr ? nullptr : HandleSet<FileHandle>::Of(info->fh);
+}
 inline void Count(fuse_req_t request, FsCounter counter) {
   TreeOf(request).counters().Add(counter);
 }
@@ -27,14 +34,5 @@ fuse_entry_param EntryOf(fuse_req_t request, const Entry& entry);
 void ReplyDone(fuse_req_t request, const Done& done);
 void ReplyEntry(fuse_req_t request, const Answer<Entry>& entry);
 void ReplyAttributes(fuse_req_t request, Node& node, const Answer<struct stat>& st);
-
-// A file that the kernel does not read and write by itself; behind fuse_file_info::fh, which is 0
-// for those that it does.
-struct FileHandle {
-  UniqueFd file;
-};
-inline FileHandle* HandleOf(const fuse_file_info* info) {
-  return info == nullptr ? nullptr : reinterpret_cast<FileHandle*>(info->fh);
-}
 
 }  // namespace bailey::fs

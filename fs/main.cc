@@ -120,8 +120,9 @@ Status Serve(const Options& options, Daemon& daemon) {
              counters.get()});
   if (const Done opened = tree.Open(); !opened)
     return Errno("read the layers' roots", opened.error().number);
+  FuseServer server{tree};
   auto transport =
-      Transport::Make(FuseOperations(), {std::move(gathered->device), &tree, options.readers,
+      Transport::Make(FuseOperations(), {std::move(gathered->device), &server, options.readers,
                                          [&daemon] { daemon.Ready(); }, &tree.counters()});
   if (!transport) return transport.error();
   BAILEY_TRY((*transport)->StartReaders());
