@@ -31,6 +31,7 @@ Result<UniqueFd> SealedText(const char* name, const std::string& text) {
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
   std::vector<int> numbers;
+  numbers.reserve(fds.size());
   for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
   return numbers;
 }

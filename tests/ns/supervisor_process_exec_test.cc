@@ -109,6 +109,7 @@ TEST_F(Exec, ACallerThatGoesAwayHangsUp) {
 
 TEST_F(Exec, ManyAtOnce) {
   std::vector<Session> sessions;
+  sessions.reserve(20);
   for (int i = 0; i < 20; ++i)
     sessions.push_back(world_.Open({{"argv", {"sh", "-c", "read x; exit " + std::to_string(i)}}}));
   for (int i = 19; i >= 0; --i) EXPECT_EQ(sessions[static_cast<size_t>(i)].Finish().exit, i);

@@ -87,6 +87,7 @@ TEST(Faults, AFailureWithOpenSessionsEndsAtOnce) {
   World world;
   ASSERT_EQ(world.Start()["state"], "running");
   std::vector<Session> sessions;
+  sessions.reserve(5);
   for (int i = 0; i < 5; ++i) sessions.push_back(world.Open({{"argv", {"sleep", "1000"}}}));
   KillNine(world.ServerPid("bailey-fs"));
   EXPECT_EQ(world.Ask({{"op", "wait"}, {"for", "stopped"}}).at("state"), "failed");

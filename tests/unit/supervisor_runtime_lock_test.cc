@@ -1,4 +1,5 @@
 // One supervisor per runtime directory, against a holder in a process of its own.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -26,7 +27,7 @@ class RuntimeLockTest : public testing::Test {
   // A child that holds the lock, and sleeps.
   pid_t Holder() const {
     std::array<int, 2> pipe{};
-    EXPECT_EQ(::pipe(pipe.data()), 0);
+    EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
     const pid_t child = ::fork();
     if (child == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
