@@ -67,9 +67,9 @@ bool FindUser(std::string_view passwd, std::string_view group, std::string_view 
   const bool with_group = wanted.find(':') != std::string_view::npos;
   const std::string_view name = Take(wanted, ':');
   if (name.empty() || name == "root" || name == "0") {
-    // A root without a line is still root.
-    if (!FindNamedOrNumbered(passwd, "0", user)) return false;
-    if (user->name == "0") *user = PasswdUser{};
+    // Whatever the file says: root is uid 0, and without a line it is still root.
+    constexpr unsigned kRoot = 0;
+    if (!FindLine(passwd, {}, &kRoot, user)) *user = PasswdUser{};
   } else if (!FindNamedOrNumbered(passwd, name, user)) {
     return false;
   }

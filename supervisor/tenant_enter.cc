@@ -20,7 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -33,6 +32,7 @@
 #include "base/syscalls.h"
 #include "supervisor/enter_protocol.h"
 #include "supervisor/pod_message.h"
+#include "supervisor/process_group.h"
 #include "supervisor/process_limits.h"
 #include "supervisor/ptrace_right.h"
 #include "supervisor/walls.h"
@@ -210,15 +210,6 @@ Result<EnteredProcess> ReadEntryReport(int socket, bool terminal) {
   return process;
 }
 
-// Ends E, if it has not ended by itself, and whatever it has cloned and not told us of.
-void EndEntry(pid_t entry) {
-  ::kill(-entry, SIGKILL);
-  while (::waitpid(entry, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  while (::waitpid(-entry, nullptr, 0) > 0 || errno == EINTR) {
-  }
-}
-
 Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup,
                                   MessagePair messages) {
   clone_args args{};
@@ -232,11 +223,10 @@ Result<EnteredProcess> CloneEntry(const Entry& entry, const TenantCgroup& cgroup
   messages.theirs.Reset();
   auto process = ReadEntryReport(messages.ours.get(), entry.request->terminal.has_value());
   if (!process) {
-    EndEntry(pid);
+    EndProcessGroup(pid);
     return process;
   }
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  Reap(pid);
   return process;
 }
 

@@ -21,7 +21,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 #include <cstring>
@@ -34,6 +33,7 @@
 #include "supervisor/fuse_mount.h"
 #include "supervisor/launcher.h"
 #include "supervisor/pod_message.h"
+#include "supervisor/process_group.h"
 #include "supervisor/walls.h"
 
 namespace bailey::supervisor {
@@ -57,15 +57,6 @@ const char* StageName(LaunchStage stage) {
       return "stage 5, mounts and root";
   }
   return "an unknown stage";
-}
-
-// Kills and reaps the launcher, and init with it: they are one process group until the gate.
-void EndGroup(pid_t launcher) {
-  ::kill(-launcher, SIGKILL);
-  while (::waitpid(launcher, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  while (::waitpid(-launcher, nullptr, 0) > 0 || errno == EINTR) {
-  }
 }
 
 Result<LaunchedTenant> ReadLaunchReport(int socket) {
@@ -152,11 +143,10 @@ Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {
       if (const Status cut = AbortFuseOf(request.fuse_mount); !cut)
         LogError("launch: " + cut.error().Message());
     }
-    EndGroup(launcher);
+    EndProcessGroup(launcher);  // init is in it until the gate opens
     return InitFailure(control->ours.get()).value_or(tenant.error());
   }
-  while (::waitpid(launcher, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  Reap(launcher);
   tenant->control = std::move(control->ours);
   tenant->init_program = std::move(program);
   tenant->uid_base = request.config.uid_base;
@@ -176,8 +166,7 @@ Result<UniqueFd> OpenGate(const LaunchedTenant& tenant) {
 
 void EndInit(const LaunchedTenant& tenant) {
   sys::PidfdSendSignal(tenant.init_pidfd.get(), SIGKILL);
-  while (::waitpid(tenant.init_pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  Reap(tenant.init_pid);
 }
 
 Status SendStart(int control, const std::vector<std::string>& argv,

@@ -171,6 +171,7 @@ TEST_F(Filter, LeavesTheRestToTheKernel) {
       {"write_max_user", EACCES, kUncounted},
       {"write_sys", EACCES, kUncounted},
       {"create_in_sys", EROFS, kUncounted},
+      {"seccomp_listener", EBUSY, kUncounted},
       {"ptrace_init", EPERM, kUncounted},
       {"trace_me", EPERM, kUncounted},  // its parent is the supervisor
       {"oom_below_zero", EACCES, kUncounted},

@@ -64,6 +64,18 @@ TEST(FindUser, ByNameNumberAndGroup) {
   }
 }
 
+TEST(FindUser, RootIsZeroWhateverTheFileSays) {
+  PasswdUser user;
+  for (const char* wanted : {"", "root", "0"}) {
+    ASSERT_TRUE(
+        FindUser("root:x:5:5::/:/a\n0:x:6:6::/:/b\ntoor:x:0:9::/t:/c\n", "", wanted, &user));
+    EXPECT_EQ(user.uid, 0U) << wanted;
+    EXPECT_EQ(user.home, "/t");
+    ASSERT_TRUE(FindUser("root:x:5:5::/:/a\n", "", wanted, &user));
+    EXPECT_EQ(user.uid, 0U) << wanted;
+  }
+}
+
 TEST(FindUser, ARootWithoutFilesIsRoot) {
   PasswdUser user;
   ASSERT_TRUE(FindUser("", "", "", &user));
