@@ -32,6 +32,8 @@ SERVER = os.path.join(os.environ.get("BAILEY_BIN", f"{REPOSITORY}/build/dev/bin"
 ROOT = next(place for place in ("/mnt", "/media", "/srv")
             if not REPOSITORY.startswith(place + "/"))
 
+CONNECTIONS = "/sys/fs/fuse/connections"
+
 bailey_only = unittest.skipUnless(TESTED == "bailey", "overlayfs differs by design")
 
 
@@ -84,8 +86,20 @@ class Mount:
         return [SERVER, *layers, "--upper", self.upper, "--work", self.work, "--foreground",
                 *self.options, self.point]
 
+    def drain(self):
+        """Waits until every release has reached the server, else it ends with open files."""
+        waiting = f"{CONNECTIONS}/{os.minor(os.stat(self.point).st_dev)}/waiting"
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with open(waiting, encoding="ascii") as file:
+                if int(file.read()) == 0:
+                    return
+            time.sleep(0.001)
+
     def stop(self):
         """Unmounts; the server must end by itself, with 0 and without a sanitizer's report."""
+        if self.server is not None:
+            self.drain()
         syscalls.umount(self.point)
         if self.server is None:
             return
@@ -244,6 +258,9 @@ def as_user(uid, body, gid=None, groups=()):
 
 def _prepare_store():
     syscalls.mount("tmpfs", ROOT, "tmpfs", 0, "mode=755")
+    os.close(os.open("/dev/fuse", os.O_RDWR))  # loads the module
+    if not os.path.ismount(CONNECTIONS):
+        syscalls.mount("fusectl", CONNECTIONS, "fusectl")
     if STORE == "ext4":
         image = f"{ROOT}/image"
         with open(image, "wb") as file:
