@@ -46,12 +46,13 @@ void FindDevices(const std::string& path, int depth, std::string* found) {
   while (const dirent* entry = ::readdir(directory)) {
     const std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
-    const std::string child = path + "/" + name;
+    std::string child = path;
+    child.append("/").append(name);
     struct stat info {};
     if (::lstat(child.c_str(), &info) != 0) continue;
     if (S_ISDIR(info.st_mode) && depth > 0) FindDevices(child, depth - 1, found);
     const bool device = S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode);
-    if (device && !Harmless(info)) *found += (found->empty() ? "" : " ") + child;
+    if (device && !Harmless(info)) found->append(found->empty() ? "" : " ").append(child);
   }
   ::closedir(directory);
 }

@@ -70,7 +70,8 @@ void TryOutside(Report& report, int pid) {
   report.Denied(kWall, "read memory of the host's", {ESRCH, EPERM},
                 [pid] { return ReadMemory(pid); });
   report.Denied(kWall, "look at it in /proc", {ENOENT}, [pid] {
-    return ResultOf(::open(("/proc/" + std::to_string(pid) + "/status").c_str(), O_RDONLY));
+    return ResultOf(
+        ::open(("/proc/" + std::to_string(pid) + "/status").c_str(), O_RDONLY | O_CLOEXEC));
   });
 }
 

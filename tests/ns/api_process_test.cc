@@ -195,16 +195,16 @@ TEST_F(ApiProcess, RefusesWithoutTroublingTheCore) {
 
 TEST_F(ApiProcess, OneSlowClientKeepsNobodyWaiting) {
   const UniqueFd slow = Client("GET /v1/ten");
-  std::vector<UniqueFd> idle;
-  for (int i = 0; i < 50; ++i) idle.push_back(Client(""));
+  std::vector<UniqueFd> idle(50);
+  for (UniqueFd& client : idle) client = Client("");
   const UniqueFd quick = Client("GET /v1/tenants HTTP/1.1\r\nConnection: close\r\n\r\n");
   Reply(Asked().id, "Tenant", {});
   EXPECT_TRUE(ReadToEnd(quick.get()).starts_with("HTTP/1.1 200 "));
 }
 
 TEST_F(ApiProcess, ConnectionsBeyondTheLimitWaitForAPlace) {
-  std::vector<UniqueFd> idle;
-  for (int i = 0; i < 128; ++i) idle.push_back(Client(""));
+  std::vector<UniqueFd> idle(128);
+  for (UniqueFd& client : idle) client = Client("");
   const UniqueFd waiting = Client("GET /v1/nope HTTP/1.1\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(ReadToEnd(waiting.get(), 200), "…") << "there is no place";
   idle.pop_back();
