@@ -224,6 +224,8 @@ def perform(tree, operation):
         with Identity(*identity, writes=name in WRITES):
             return "ok", getattr(tree, "op_" + name)(*arguments)
     except OSError as error:
+        if name == "link" and identity[0] != 0 and error.errno == errno.EPERM:
+            return "EACCES"  # of two reasons to refuse, a mode left behind may bring either
         return errno.errorcode.get(error.errno, str(error.errno))
     except KeyError:
         return "no file open"
@@ -343,8 +345,13 @@ class Generator:
         return self.some_path(0.95), self.any_path(), flags
 
     def make_truncate(self):
-        # Hardly ever the size it has: whether that moves the time, file systems disagree.
-        return self.some_path(), self.chance.choice([0, self.chance.randrange(1, 20000)])
+        path, size = self.some_path(), self.chance.choice([0, self.chance.randrange(1, 20000)])
+        try:
+            # Never the size it has: whether that moves the time, file systems disagree.
+            size += size == os.stat(self.tree.path(path)).st_size
+        except OSError:
+            pass
+        return path, size
 
     def make_chmod(self):
         return self.some_path(), self.mode()
