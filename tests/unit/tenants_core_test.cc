@@ -9,8 +9,8 @@
 #include <filesystem>
 
 #include "base/files.h"
-#include "tenants/templates/template_store.h"
 #include "tenants/core.h"
+#include "tenants/templates/template_store.h"
 
 namespace bailey::tenants {
 namespace {
