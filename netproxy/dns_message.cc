@@ -67,13 +67,14 @@ bool IsAnswerTo(DnsView answer, DnsView query) {
 }
 
 DnsBytes MakeDnsError(DnsView query, DnsError error) {
-  DnsBytes reply(kDnsHeaderBytes);
+  const auto question = DnsQuestion(query);
+  DnsBytes reply(kDnsHeaderBytes + (question ? question->size() : 0));
   std::copy_n(query.begin(), 2, reply.begin());
   reply[2] = static_cast<uint8_t>(kResponse | (query[2] & (kOpcode | kRecursionDesired)));
   reply[3] = static_cast<uint8_t>(kRecursionAvailable | static_cast<uint8_t>(error));
-  if (const auto question = DnsQuestion(query)) {
+  if (question) {
     reply[kQuestionCount + 1] = 1;
-    reply.insert(reply.end(), question->begin(), question->end());
+    std::copy(question->begin(), question->end(), reply.begin() + kDnsHeaderBytes);
   }
   return reply;
 }

@@ -19,10 +19,11 @@ constexpr auto kPatience = 10s;
 
 // A question for `name`.example; the id is the client's.
 DnsBytes Question(uint16_t id, std::string_view name) {
-  DnsBytes query = {0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(name.size())};
-  query.insert(query.end(), name.begin(), name.end());
-  constexpr std::string_view kRest("\7example\0\0\1\0\1", 13);
-  query.insert(query.end(), kRest.begin(), kRest.end());
+  std::string text("\0\0\1\0\0\1\0\0\0\0\0\0", kDnsHeaderBytes);
+  text += static_cast<char>(name.size());
+  text += name;
+  text += std::string_view("\7example\0\0\1\0\1", 13);
+  DnsBytes query(text.begin(), text.end());
   SetDnsId(query, id);
   return query;
 }
