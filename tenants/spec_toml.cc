@@ -3,6 +3,17 @@
 #include <sstream>
 #include <utility>
 
+namespace {
+struct ParserAssertion {};
+// A function, since some of the library's assertions stand where nothing may be thrown: those end
+// the process, as assert() does.
+[[noreturn]] void FailParserAssertion() { throw ParserAssertion{}; }
+}  // namespace
+
+// toml++ 3.3 asserts what "[.]" breaks: without NDEBUG the text of a stranger would end us, with it
+// the behaviour is undefined. A failed assertion is an error of the text.
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? void() : FailParserAssertion())
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
@@ -66,7 +77,7 @@ Error TomlDocument::At(const std::string& path, bool at_key, const Error& error)
   return found == places.end() ? error : error.Within(PlaceText(found->second));
 }
 
-Result<TomlDocument> ParseToml(std::string_view text) {
+Result<TomlDocument> ParseToml(std::string_view text) try {
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
@@ -76,6 +87,8 @@ Result<TomlDocument> ParseToml(std::string_view text) {
   TomlDocument document;
   document.root = ToObject(parsed.table(), "", document);
   return document;
+} catch (const ParserAssertion&) {
+  return Invalid("this is no TOML", "see toml.io for how TOML is written");
 }
 
 Result<Spec> SpecFromToml(std::string_view text) {

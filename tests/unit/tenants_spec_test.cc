@@ -153,6 +153,15 @@ TEST(SpecToml, RefusesWithPositionAndHint) {
   }
 }
 
+// Of these, some run into assertions of the parser's.
+TEST(SpecToml, SurvivesWhatIsNoToml) {
+  for (const char* text :
+       {"[.]", "[[.]]", "[.a]", "[ . ]", "[", "[[", "a.", "a={.}", "\"", "\"\"\"", "a=[{", "\xff",
+        "a=\x00", "[a]\n[.]", "a=1e", "a=0x", "a=1979-", "="})
+    EXPECT_FALSE(SpecFromToml(text)) << text;
+  EXPECT_FALSE(SpecFromToml("a=" + std::string(30'000, '[')));
+}
+
 TEST(SpecJson, RefusesWhatTomlWould) {
   for (const char* text : {
            R"({"tenant":{"name":"a","ip":"203.0.113.7","template":"t","x":1}})",
