@@ -83,7 +83,7 @@ Done DirectoryListing::Builder::AddLayer(int directory_fd, const LowerPart* lowe
   if (!own) return Refuse();
   struct stat st {};
   if (::fstat(own.get(), &st) != 0) return Refuse();
-  alignas(RawEntry) std::array<char, 32 * 1024> buffer;
+  alignas(RawEntry) std::array<char, 32UL * 1024> buffer;
   for (;;) {
     const long got = ::syscall(SYS_getdents64, own.get(), buffer.data(), buffer.size());
     if (got < 0) return Refuse();

@@ -57,7 +57,7 @@ Answer<uint64_t> CopyData(int from, int to, off_t size) {
 
 Done CopyAttributes(int from, const std::string& name, int to, const std::string& to_name) {
   if (!ThreadPlace::Enter(from)) return Refuse();
-  std::string names(64 * 1024, '\0');  // XATTR_LIST_MAX
+  std::string names(64UL * 1024, '\0');  // XATTR_LIST_MAX
   const ssize_t size = ::llistxattr(name.c_str(), names.data(), names.size());
   if (size < 0) return errno == EOPNOTSUPP ? Done() : Done(Refuse());
   std::vector<std::pair<std::string, std::string>> attributes;
@@ -66,7 +66,7 @@ Done CopyAttributes(int from, const std::string& name, int to, const std::string
     const std::string attribute = names.c_str() + at;
     at += attribute.size() + 1;
     if (attribute.starts_with(kOverlayPrefix)) continue;
-    value.resize(64 * 1024);  // XATTR_SIZE_MAX
+    value.resize(64UL * 1024);  // XATTR_SIZE_MAX
     const ssize_t got = ::lgetxattr(name.c_str(), attribute.c_str(), value.data(), value.size());
     if (got < 0 && MustCopy(attribute)) return Refuse();
     if (got >= 0) attributes.emplace_back(attribute, value.substr(0, static_cast<size_t>(got)));

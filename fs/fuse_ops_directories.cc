@@ -69,7 +69,7 @@ void ReadNames(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
     }
     handle.listing = std::move(*listing);
   }
-  const std::unique_ptr<char[]> buffer(new char[size]);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   size_t filled = 0;
   for (auto at = static_cast<size_t>(offset); at < handle.listing->size(); ++at) {
     const DirectoryListing::Item item = (*handle.listing)[at];

@@ -183,7 +183,7 @@ void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset,
     fuse_reply_err(request, EIO);
     return;
   }
-  const std::unique_ptr<char[]> buffer(new char[size]);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   const ssize_t got = ::pread(handle->file.get(), buffer.get(), size, offset);
   if (got < 0)
     fuse_reply_err(request, errno);

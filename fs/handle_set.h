@@ -29,7 +29,10 @@ class HandleSet {
     handles_.erase(at);
   }
   // nullptr for 0.
-  static Handle* Of(uint64_t number) { return reinterpret_cast<Handle*>(number); }
+  static Handle* Of(uint64_t number) {
+    return reinterpret_cast<Handle*>(
+        number);  // NOLINT(performance-no-int-to-ptr): `fh` is a number
+  }
 
  private:
   std::mutex mutex_;  // leaf

@@ -26,7 +26,7 @@ std::string AttributeOf(int fd, const char* name) {
   const ssize_t size = ::fgetxattr(fd, name, small.data(), small.size());
   if (size >= 0) return {small.data(), static_cast<size_t>(size)};
   if (errno != ERANGE) return {};
-  std::string large(64 * 1024, '\0');  // XATTR_SIZE_MAX
+  std::string large(64UL * 1024, '\0');  // XATTR_SIZE_MAX
   const ssize_t full = ::fgetxattr(fd, name, large.data(), large.size());
   large.resize(full < 0 ? 0 : static_cast<size_t>(full));
   return large;

@@ -108,7 +108,7 @@ void NodeTable::Collect(Node& node, Nodes* dead) {
   }
 }
 
-void NodeTable::Dispose(Nodes dead) {
+void NodeTable::Dispose(const Nodes& dead) {
   for (const auto& node : dead) disposer_(*node);
 }
 
@@ -126,7 +126,7 @@ void NodeTable::Forget(Node& node, uint64_t lookups) {
     node.lookups -= lookups;
     Collect(node, &dead);
   }
-  Dispose(std::move(dead));
+  Dispose(dead);
 }
 
 void NodeTable::Pin(Node& node) {
@@ -147,7 +147,7 @@ void NodeTable::Unpin(Node& node) {
     --node.references;
     Collect(node, &dead);
   }
-  Dispose(std::move(dead));
+  Dispose(dead);
 }
 
 void NodeTable::MarkLinked(Node& node, dev_t device, ino_t number) {
@@ -204,7 +204,7 @@ bool NodeTable::RemoveName(Node& node, Node& parent, std::string_view name) {
       }
     }
   }
-  Dispose(std::move(dead));
+  Dispose(dead);
   return !node.gone;
 }
 
@@ -222,7 +222,7 @@ void NodeTable::MoveName(Node& node, Node& from, std::string_view old_name, Node
     --from.references;
     Collect(from, &dead);
   }
-  Dispose(std::move(dead));
+  Dispose(dead);
 }
 
 void NodeTable::SwapNames(Node& a_parent, std::string_view a_name, Node& b_parent,

@@ -87,7 +87,7 @@ class NodeTable {
   void Detach(Name& name, Nodes* dead);
   void EraseLink(Node& node);
   void Collect(Node& node, Nodes* dead);
-  void Dispose(Nodes dead);
+  void Dispose(const Nodes& dead);
 
   const Disposer disposer_;
   mutable std::mutex mutex_;  // leaf

@@ -13,7 +13,7 @@
 namespace bailey::fs {
 namespace {
 
-constexpr size_t kMaxValue = 64 * 1024;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
+constexpr size_t kMaxValue = 64UL * 1024;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
 
 // What a tenant may see and set. The kernel has checked who may set which of these; trusted. is
 // overlayfs' and ours, and other security. attributes are the host's policy.
