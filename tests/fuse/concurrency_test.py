@@ -3,6 +3,7 @@ import collections
 import errno
 import os
 import random
+import resource
 import threading
 import time
 
@@ -40,6 +41,8 @@ def in_parallel(bodies):
 
 class Concurrency(FsTest):
     workers = 8
+
+    options = ("--readers", "6") if harness.TESTED == "bailey" else ()
 
     def fill(self):
         for name in "abcdef":
@@ -192,6 +195,56 @@ class Concurrency(FsTest):
         self.assertEqual(failures, [])
         self.assertEqual(len(os.listdir(self.path("d"))), 150 * self.workers + 5)
         self.check_layers()
+
+
+class UnderAMovingDirectory(FsTest):
+    """Whoever holds a directory reaches its files, wherever an ancestor is being moved.
+
+    The server may keep few directories open, so it must find most of them by their path."""
+    names = ["one-name-of-the-directory", "another-name-of-the-directory"]
+    options = ("--readers", "6") if harness.TESTED == "bailey" else ()
+
+    def fill(self):
+        os.mkdir(self.lower("elsewhere"))
+        for number in range(40):
+            for file in range(3):
+                write(self.lower(f"{self.names[0]}/between-{number}/sub-directory/file{file}", 1), "x")
+
+    def mount(self, **how):
+        super().mount(limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96)), **how)
+
+    def test_it(self):
+        held = [os.open(self.path(f"{self.names[0]}/between-{number}/sub-directory"),
+                        os.O_RDONLY) for number in range(40)]
+        stop = time.monotonic() + 3
+
+        def move():
+            moves, here, there = 0, self.names[0], f"elsewhere/{self.names[1]}"
+            while time.monotonic() < stop or here != self.names[0]:
+                os.rename(self.path(here), self.path(there))
+                here, there = there, here
+                moves += 1
+            return moves
+
+        def work(seed):
+            chance, done = random.Random(seed), 0
+            while time.monotonic() < stop:
+                directory, name = chance.choice(held), f"file{chance.randrange(3)}"
+                os.utime(name, dir_fd=directory)
+                os.close(os.open(name, os.O_RDWR, dir_fd=directory))
+                os.close(os.open(f"new{seed}", os.O_CREAT | os.O_WRONLY, dir_fd=directory))
+                os.rename(f"new{seed}", f"newer{seed}", src_dir_fd=directory,
+                          dst_dir_fd=directory)
+                os.unlink(f"newer{seed}", dir_fd=directory)
+                done += 1
+            return done
+        done = in_parallel([move] + [lambda s=s: work(s) for s in range(5)])
+        for directory in held:
+            os.close(directory)
+        self.assertGreater(min(done), 10)
+        for number in range(40):
+            self.assertEqual(sorted(os.listdir(self.path(
+                f"{self.names[0]}/between-{number}/sub-directory"))), ["file0", "file1", "file2"])
 
 
 if __name__ == "__main__":
