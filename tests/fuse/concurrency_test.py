@@ -208,7 +208,8 @@ class UnderAMovingDirectory(FsTest):
         os.mkdir(self.lower("elsewhere"))
         for number in range(40):
             for file in range(3):
-                write(self.lower(f"{self.names[0]}/between-{number}/sub-directory/file{file}", 1), "x")
+                write(self.lower(f"{self.names[0]}/between-{number}/sub-directory/file{file}", 1),
+                      "x")
 
     def mount(self, **how):
         super().mount(limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96)), **how)

@@ -252,8 +252,8 @@ class Generator:
         name = self.chance.choice(self.kinds)
         uid = 0 if self.chance.random() < 0.7 else self.chance.choice(IDS)
         if name in ("flink", "removexattr"):
-            # Who else may link, the kernel asks a mode that a passthrough write left behind; whether
-            # an owner outside the group takes an ACL away, FUSE does not tell.
+            # Who else may link, the kernel asks a mode that a passthrough write left behind;
+            # whether an owner outside the group takes an ACL away, FUSE does not tell.
             uid = 0
         identity = (uid, uid, self.chance.choice(GROUPS),
                     self.chance.choice([0o022, 0o022, 0, 0o077]))
