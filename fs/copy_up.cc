@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 
 #include "fs/file_copy.h"
+#include "fs/reading_turn.h"
 #include "fs/thread_place.h"
 
 namespace bailey::fs {
@@ -40,7 +41,11 @@ Done CopyUp::Ensure(Node& node, Data data) {
   if (!at_.layers.has_upper()) return Refuse(EROFS);
   const PinnedNode parent(at_.table, at_.table.PinParent(node));
   if (parent) BAILEY_TRY(Ensure(*parent));
-  const std::lock_guard lock(MutexOf(node));
+  std::unique_lock lock(MutexOf(node), std::try_to_lock);
+  if (!lock) {
+    ReadingTurn::GiveUpMine();  // somebody copies it, or another one: that may take long
+    lock.lock();
+  }
   if (IsReady(node, data)) return {};
   Done done = node.is_directory() ? CopyDirectory(node) : CopyFile(node, data);
   if (done) at_.counters.Add(FsCounter::kCopyUps);
@@ -68,6 +73,7 @@ Answer<UniqueFd> CopyUp::MakeCopy(const Source& source, const std::string& name,
     copy.Reset(::openat(work, name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
     if (!copy) return Refuse();
     if (data == Data::kDropped) return copy;
+    if (source.st.st_size != 0) ReadingTurn::GiveUpMine();
     const auto copied = CopyData(source.file.get(), copy.get(), source.st.st_size);
     if (!copied) return copied.error();
     at_.counters.Add(FsCounter::kCopyUpBytes, *copied);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "fs/fuse_reply.h"
+#include "fs/reading_turn.h"
 
 namespace bailey::fs {
 namespace {
@@ -123,6 +124,7 @@ void ReplyCall(fuse_req_t request, const FileOf& file, long (*call)(int fd, void
 }
 
 void Sync(fuse_req_t request, fuse_ino_t id, int only_data, fuse_file_info* info) noexcept {
+  ReadingTurn::GiveUpMine();
   ReplyCall(
       request, FileOf(request, id, info, O_RDONLY),
       [](int fd, void* data) -> long {
@@ -133,6 +135,7 @@ void Sync(fuse_req_t request, fuse_ino_t id, int only_data, fuse_file_info* info
 
 void Allocate(fuse_req_t request, fuse_ino_t id, int mode, off_t offset, off_t length,
               fuse_file_info* info) noexcept {
+  ReadingTurn::GiveUpMine();
   Count(request, FsCounter::kMutations);
   struct Range {
     int mode;
@@ -160,6 +163,7 @@ void Seek(fuse_req_t request, fuse_ino_t id, off_t offset, int whence,
 void CopyRange(fuse_req_t request, fuse_ino_t from_id, off_t from_offset, fuse_file_info* from_info,
                fuse_ino_t to_id, off_t to_offset, fuse_file_info* to_info, size_t length,
                int flags) noexcept {
+  ReadingTurn::GiveUpMine();
   Count(request, FsCounter::kMutations);
   const FileOf from(request, from_id, from_info, O_RDONLY);
   const FileOf to(request, to_id, to_info, O_WRONLY);
@@ -177,6 +181,7 @@ void CopyRange(fuse_req_t request, fuse_ino_t from_id, off_t from_offset, fuse_f
 
 void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset,
           fuse_file_info* info) noexcept {
+  ReadingTurn::GiveUpMine();
   Count(request, FsCounter::kReads);
   const FileHandle* handle = HandleOf(info);
   if (handle == nullptr) {  // the kernel reads passthrough files by itself
@@ -193,6 +198,7 @@ void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset,
 
 void Write(fuse_req_t request, fuse_ino_t, const char* data, size_t size, off_t offset,
            fuse_file_info* info) noexcept {
+  ReadingTurn::GiveUpMine();
   Count(request, FsCounter::kWrites);
   const FileHandle* handle = HandleOf(info);
   if (handle == nullptr) {

@@ -30,8 +30,8 @@ class HandleSet {
   }
   // nullptr for 0.
   static Handle* Of(uint64_t number) {
-    return reinterpret_cast<Handle*>(
-        number);  // NOLINT(performance-no-int-to-ptr): `fh` is a number
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): `fh` is a number
+    return reinterpret_cast<Handle*>(number);
   }
 
  private:

@@ -25,7 +25,7 @@ struct Options {
   bool foreground = false;
   // Both.
   std::vector<std::string> hidden;
-  unsigned readers = 2;  // threads
+  unsigned readers = 4;  // threads
   bool help = false;
 
   bool is_tenants() const { return fuse_fd >= 0; }

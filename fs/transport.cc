@@ -1,5 +1,6 @@
 #include "fs/transport.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -94,14 +95,22 @@ void Transport::Join() {
   readers_.clear();
 }
 
+bool Transport::MoreAreWaiting() const {
+  pollfd device{options_.device.get(), POLLIN, 0};
+  return ::poll(&device, 1, 0) > 0;
+}
+
 void Transport::ReadRequests() {
   fuse_buf buffer{};
   while (fuse_session_exited(session_) == 0) {
+    turn_.Take();
     const int size = fuse_session_receive_buf(session_, &buffer);
     if (size == -EINTR || size == -EAGAIN) continue;
     if (size <= 0) break;
+    if (options_.readers > 1 && MoreAreWaiting()) turn_.GiveUp();
     fuse_session_process_buf(session_, &buffer);
   }
+  turn_.GiveUp();
   std::free(buffer.mem);
   const uint64_t one = 1;
   (void)!::write(ended_.get(), &one, sizeof one);

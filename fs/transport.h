@@ -16,6 +16,7 @@
 #include "base/counters.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "fs/reading_turn.h"
 
 namespace bailey::fs {
 
@@ -24,7 +25,7 @@ class Transport {
   struct Options {
     UniqueFd device;       // /dev/fuse of a mount that nobody has answered yet
     void* user = nullptr;  // for the operations: Transport::UserOf
-    unsigned readers = 2;
+    unsigned readers = 4;
     std::function<void()> on_ready;  // INIT is answered: called once, on a reader's thread
     CounterPage<FsCounter>* counters = nullptr;
   };
@@ -51,11 +52,13 @@ class Transport {
   void NoteInit(const void* request, size_t size);
   ssize_t AnswerInit(int fd, const iovec* parts);
   void ReadRequests();
+  bool MoreAreWaiting() const;
 
   Options options_;
   struct fuse_session* session_ = nullptr;
   UniqueFd ended_;
   std::latch gate_{1};
+  ReadingTurn turn_;
   std::atomic<unsigned> separated_ = 0, failed_ = 0;
   std::vector<std::thread> readers_;
   std::atomic<bool> initialised_ = false;

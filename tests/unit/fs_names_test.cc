@@ -1,11 +1,15 @@
-// Inode numbers, hidden paths, and the table of nodes: no file system is involved.
+// Inode numbers, hidden paths, the table of nodes, and the readers' turn: no file system is
+// involved.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "fs/inode_numbers.h"
 #include "fs/node_table.h"
 #include "fs/projection.h"
+#include "fs/reading_turn.h"
 
 namespace bailey::fs {
 namespace {
@@ -117,6 +121,27 @@ TEST_F(Table, ASuccessorTakesTheName) {
   EXPECT_EQ(disposed_, 0) << "the old one refers to it";
   table_.Forget(*old, 1);
   EXPECT_EQ(disposed_, 2);
+}
+
+TEST(ReadingTurn, IsKeptUntilItIsGivenUp) {
+  ReadingTurn turn;
+  turn.Take();
+  turn.Take();  // has it already
+  std::atomic<bool> second = false;
+  std::thread other([&] {
+    turn.Take();
+    second = true;
+    turn.GiveUp();
+    turn.GiveUp();  // has it no more
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(second);
+  ReadingTurn::GiveUpMine();
+  other.join();
+  EXPECT_TRUE(second);
+  ReadingTurn::GiveUpMine();
+  turn.Take();
+  turn.GiveUp();
 }
 
 TEST(Projection, HidesPathsAndGuardsWhatIsAbove) {
