@@ -6,7 +6,7 @@
 #include <memory>
 #include <sstream>
 
-#include "tenants/spec_keys.h"
+#include "tenants/cli/spec_options.h"
 
 namespace bailey::tenants {
 namespace {
@@ -18,40 +18,6 @@ constexpr const char* kExitCodes =
     "8 daemon unreachable, 9 timed out, 10 failed; exec: the command's own, or 125-127.\n"
     "Start with: bailey doctor; bailey template create busybox --busybox;\n"
     "            bailey launch web --ip 127.77.0.2; bailey shell web\n";
-
-// An option of create and launch that stands for one key of the spec.
-struct SpecOption {
-  const char* flag;
-  const char* key;
-  const char* value;
-  const char* help;
-  const char* group;
-};
-constexpr auto kSpecOptions = std::to_array<SpecOption>({
-    {"--ip", "tenant.ip", "IP", "the tenant's one address, which the host has", "Tenant"},
-    {"--template", "tenant.template", "T", "its root (default: the only template there is)",
-     "Tenant"},
-    {"--plan", "tenant.plan", "P", "the defaults to start from", "Tenant"},
-    {"--hostname", "tenant.hostname", "NAME", "its host name (default: the tenant's name)",
-     "Tenant"},
-    {"--restart", "process.restart", "POLICY", "no, on-failure or always", "Process"},
-    {"--stop-timeout", "process.stop_timeout", "TIME", "from TERM to KILL, e.g. 10s", "Process"},
-    {"--cpu", "limits.cpu", "CORES", "e.g. 1.5", "Limits"},
-    {"--memory", "limits.memory", "SIZE", "e.g. 512M", "Limits"},
-    {"--pids", "limits.pids", "N", "tasks at once", "Limits"},
-    {"--disk", "limits.disk", "SIZE", "e.g. 10G", "Limits"},
-    {"--connections", "limits.connections", "N", "connections at once", "Limits"},
-    {"--publish", "network.publish", "PORTS", "listening (all it listens on), or 80,443",
-     "Network"},
-    {"--egress", "network.egress.default", "VERDICT", "allow or deny what no rule speaks of",
-     "Network"},
-});
-// Options that may be given several times, each a rule of a list.
-constexpr auto kRuleOptions = std::to_array<SpecOption>({
-    {"--allow-egress", "network.egress.allow", "RULE", "e.g. 10.0.0.5:3306; may be repeated",
-     "Network"},
-    {"--deny-egress", "network.egress.deny", "RULE", "e.g. *:25; may be repeated", "Network"},
-});
 
 // `bailey exec NAME ps -e` means `bailey exec NAME -- ps -e`: the command begins with the second
 // word that is no option, and from there on everything is the command's.
@@ -76,10 +42,8 @@ std::vector<std::string> MarkCommand(std::vector<std::string> words) {
 // What the options are parsed into; commands are made of it afterwards.
 struct Parsed {
   std::string format = "table", name, file, user, cwd, command;
-  std::vector<std::string> names, env, texts, allow, include;
-  std::vector<std::string> spec_values = std::vector<std::string>(kSpecOptions.size());
-  std::vector<std::vector<std::string>> rules =
-      std::vector<std::vector<std::string>>(kRuleOptions.size());
+  std::vector<std::string> names, env, texts, include;
+  SpecOptions spec;
   bool force = false, follow = false, interactive = false, no_input = false, tty = false;
   int lines = -1;
   bool busybox = false, host = false;
@@ -108,35 +72,12 @@ class Grammar {
   Command MakeCreate(bool launch, const std::vector<std::string>& behind) const;
   Command MakeExec(const std::vector<std::string>& behind) const;
   Command MakeTemplate() const;
-  std::vector<Setting> SpecSettings() const;
   ParseEnd End(const CLI::ParseError& error);
 
   CLI::App app_{"Hosts many tenants on one machine, each with its own root and exactly one IP."};
   Parsed parsed_;
   std::vector<Verb> verbs_;
 };
-
-// A list of ports is a list, "listening" a word.
-std::string PublishText(const std::string& text) {
-  const bool ports = !text.empty() && text.find_first_not_of("0123456789,") == std::string::npos;
-  return ports ? "[" + text + "]" : text == "none" ? "[]" : text;
-}
-
-std::string JsonList(const std::vector<std::string>& texts) {
-  return boost::json::serialize(boost::json::array(texts.begin(), texts.end()));
-}
-
-Setting ParseSetting(const std::string& text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw CLI::ValidationError("'" + text + "' is not KEY=VALUE, e.g. memory=1G");
-  const std::string key = FullSpecKey(text.substr(0, equals));
-  if (key.empty())
-    throw CLI::ValidationError("there is no key " + text.substr(0, equals) + ": " +
-                               KeyHint(text.substr(0, equals)));
-  const std::string value = text.substr(equals + 1);
-  return {key, key == "network.publish" ? PublishText(value) : value};
-}
 
 Grammar::Grammar() {
   app_.name("bailey");
@@ -164,22 +105,10 @@ void Grammar::AddSpecOptions(CLI::App* verb) {
   verb->add_option("NAME", parsed_.name, "the tenant's name: a-z, 0-9 and '-', at most 32");
   verb->add_option("-f,--file", parsed_.file, "a spec in TOML instead of options; - for stdin")
       ->type_name("FILE");
-  for (size_t i = 0; i < kSpecOptions.size(); ++i)
-    verb->add_option(kSpecOptions[i].flag, parsed_.spec_values[i], kSpecOptions[i].help)
-        ->type_name(kSpecOptions[i].value)
-        ->group(kSpecOptions[i].group);
-  for (size_t i = 0; i < kRuleOptions.size(); ++i)
-    verb->add_option(kRuleOptions[i].flag, parsed_.rules[i], kRuleOptions[i].help)
-        ->type_name(kRuleOptions[i].value)
-        ->group(kRuleOptions[i].group)
-        ->allow_extra_args(false);
+  parsed_.spec.AddTo(verb);
   verb->add_option("-e,--env", parsed_.env, "K=V for the start command; may be repeated")
       ->type_name("K=V")
       ->group("Process")
-      ->allow_extra_args(false);
-  verb->add_option("--allow", parsed_.allow, "what is else denied: mount, raw_sockets")
-      ->type_name("WHAT")
-      ->group("Allow")
       ->allow_extra_args(false);
 }
 
@@ -321,24 +250,9 @@ void Grammar::AddTrust() {
       {verify, [this](const auto&) -> Command { return VerifyCommand{parsed_.name}; }});
 }
 
-std::vector<Setting> Grammar::SpecSettings() const {
-  std::vector<Setting> settings;
-  for (size_t i = 0; i < kSpecOptions.size(); ++i) {
-    const std::string& value = parsed_.spec_values[i];
-    if (value.empty()) continue;
-    const std::string key = kSpecOptions[i].key;
-    settings.emplace_back(key, key == "network.publish" ? PublishText(value) : value);
-  }
-  for (size_t i = 0; i < kRuleOptions.size(); ++i)
-    if (!parsed_.rules[i].empty())
-      settings.emplace_back(kRuleOptions[i].key, JsonList(parsed_.rules[i]));
-  for (const std::string& allowed : parsed_.allow)
-    settings.push_back(ParseSetting("allow." + allowed + "=true"));
-  return settings;
-}
-
 Command Grammar::MakeCreate(bool launch, const std::vector<std::string>& behind) const {
-  CreateCommand command{launch, parsed_.name, parsed_.file, SpecSettings(), parsed_.env, behind};
+  CreateCommand command{launch,      parsed_.name, parsed_.file, parsed_.spec.Settings(),
+                        parsed_.env, behind};
   if (command.file.empty() && command.name.empty())
     throw CLI::ValidationError("a tenant needs a NAME, or a spec by -f");
   const bool options =
@@ -411,14 +325,6 @@ std::variant<Invocation, ParseEnd> Grammar::Parse(std::vector<std::string> words
 }
 
 }  // namespace
-
-std::string FullSpecKey(const std::string& name) {
-  if (FindSpecKey(name) != nullptr) return name;
-  if (name.find('.') != std::string::npos) return {};
-  for (const SpecKey& key : SpecKeys())
-    if (std::string_view(key.path).ends_with("." + name)) return std::string(key.path);
-  return {};
-}
 
 std::variant<Invocation, ParseEnd> ParseCommandLine(const std::vector<std::string>& argv) {
   return Grammar().Parse({argv.begin() + 1, argv.end()});

@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "tenants/cli/render.h"
+#include "tenants/cli/spec_options.h"
 
 namespace bailey::tenants {
-
-// {"limits.memory", "1G"}: a spec key and what the person wrote for it.
-using Setting = std::pair<std::string, std::string>;
 
 struct CreateCommand {
   bool launch = false;
@@ -84,8 +82,5 @@ struct ParseEnd {
 };
 
 std::variant<Invocation, ParseEnd> ParseCommandLine(const std::vector<std::string>& argv);
-
-// The spec key that a person means by `name`: "limits.memory" for "memory". Empty if there is none.
-std::string FullSpecKey(const std::string& name);
 
 }  // namespace bailey::tenants

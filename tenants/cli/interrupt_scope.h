@@ -35,7 +35,8 @@ class InterruptScope {
 
  private:
   static inline volatile std::sig_atomic_t caught_ = 0;
-  struct sigaction int_before_ {}, term_before_ {};
+  struct sigaction int_before_ {
+  }, term_before_{};
   sigset_t mask_before_{};
 };
 
