@@ -28,9 +28,7 @@ target_include_directories(bailey_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_include_directories(bailey_options SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/generated)
 target_compile_options(bailey_options INTERFACE
   -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Werror
-  -fstack-protector-strong
-  # GCC 12 at -O2 sees bounds where a vector was inlined that are not there.
-  $<$<CONFIG:Release>:-Wno-array-bounds>)
+  -fstack-protector-strong)
 target_compile_definitions(bailey_options INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
 target_link_options(bailey_options INTERFACE -Wl,-z,relro,-z,now)
 if(BAILEY_SANITIZE)

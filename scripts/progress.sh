@@ -53,12 +53,12 @@ ninja_progress() {
   done
 }
 
-# Configures and builds a preset: build_preset NAME [cmake arguments…]
+# Configures and builds a target of a preset: build_preset NAME TARGET [cmake arguments…]
 build_preset() {
-  local preset=$1
-  shift
+  local preset=$1 target=$2
+  shift 2
   (
     set -o pipefail
-    cmake --preset "$preset" "$@" && cmake --build --preset "$preset" 2>&1 | ninja_progress
+    cmake --preset "$preset" "$@" && cmake --build --preset "$preset" --target "$target" 2>&1 | ninja_progress
   )
 }
