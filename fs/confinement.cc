@@ -50,7 +50,8 @@ const std::vector<Calls>& AllowedCalls() {
       "getpid", "tgkill", "rt_sigaction",    "rt_sigprocmask", "rt_sigreturn",
       "rseq",   "exit",   "restart_syscall", "exit_group"};
 #ifdef BAILEY_SANITIZE
-  static const Calls sanitizers{"sigaltstack"};  // for each thread that ends
+  // sigaltstack for each thread that ends; a pipe to try whether an address is readable
+  static const Calls sanitizers{"pipe2", "sigaltstack"};
 #else
   static const Calls sanitizers;
 #endif
