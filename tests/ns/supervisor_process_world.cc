@@ -164,8 +164,9 @@ void World::MakeRoot(const std::string& root) const {
 void World::ReplaceProgram(const std::string& name, const std::string& path) {
   const std::string programs = dir_ + "/programs";
   fs::create_directory(programs);
-  for (const std::string each : {"bailey-fs", "bailey-netproxy", "bailey-init"})
-    fs::create_symlink(each == name ? path : BinDirectory() + "/" + each, programs + "/" + each);
+  for (const char* each : {"bailey-fs", "bailey-netproxy", "bailey-init"})
+    fs::create_symlink(each == name ? fs::path(path) : fs::path(BinDirectory()) / each,
+                       fs::path(programs) / each);
   config.programs = programs;
 }
 
@@ -199,7 +200,7 @@ json::object World::Start() const {
   return Ask({{"op", "wait"}, {"for", "running"}});
 }
 
-json::object World::Ask(const json::object& request, std::vector<int> fds,
+json::object World::Ask(const json::object& request, const std::vector<int>& fds,
                         std::vector<UniqueFd>* received) const {
   const auto socket = ConnectTo(runtime_dir_ + "/control.sock");
   if (!socket) return {};
@@ -336,7 +337,8 @@ std::vector<std::string> World::Leftovers() const {
     const std::string command = ReadText("/proc/" + pid + "/cmdline");
     const bool ours =
         command.find("/bailey-") != std::string::npos && command.find(dir_) != std::string::npos;
-    if (theirs || ours) left.push_back("process " + pid + " " + command);
+    if (theirs || ours)
+      left.push_back(std::string("process ").append(pid).append(" ").append(command));
   }
   if (fs::exists(runtime_dir_ + "/control.sock")) left.emplace_back("control.sock");
   if (fs::exists(runtime_dir_ + "/root")) left.emplace_back("mount point");

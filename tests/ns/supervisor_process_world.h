@@ -49,7 +49,7 @@ class World {
   // Spawn, and wait until it runs: the status.
   boost::json::object Start() const;
   // One request on a connection of its own; {} if nobody answers.
-  boost::json::object Ask(const boost::json::object& request, std::vector<int> fds = {},
+  boost::json::object Ask(const boost::json::object& request, const std::vector<int>& fds = {},
                           std::vector<UniqueFd>* received = nullptr) const;
   boost::json::object Status() const { return Ask({{"op", "status"}}); }
   // After a stop, until the supervisor is gone.
