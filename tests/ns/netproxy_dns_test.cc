@@ -98,7 +98,7 @@ TEST(Dns, ByUdp) {
     ASSERT_EQ(SendTo(loose, Stub(), Query(8)), 0);
     EXPECT_EQ(ReceiveDatagram(loose, &from), AnswerTo(Query(8)));
     EXPECT_EQ(from, Stub());
-    EXPECT_EQ(world.Count(NetCounter::kDnsQueries), 2u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kDnsQueries) == 2u; }));
   });
 }
 

@@ -36,7 +36,7 @@ TEST(Publish, ListenersComeAndGo) {
     listener.Reset();
     EXPECT_TRUE(GoesDown(world, 80));
     EXPECT_TRUE(World::Await([&] { return !world.IsPublished(80); }));
-    EXPECT_EQ(world.Count(NetCounter::kPublishedPorts), 0u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kPublishedPorts) == 0u; }));
     UniqueFd again = world.Tenant();
     Listen(again, At(kTenantIp, 80));
     EXPECT_TRUE(ComesUp(world, 80));

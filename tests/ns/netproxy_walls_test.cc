@@ -138,7 +138,7 @@ TEST(Walls, AnotherTenantIsReachedOnlyByWhatItPublishes) {
     ASSERT_EQ(::fchown(careless.get(), kProxyUid + 65536, 0), 0);
     Listen(careless, At("0.0.0.0", 9005));
     EXPECT_FALSE(connects(9005)) << "a tenant's, but not at exactly this address";
-    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 4u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kDeniedTenant) == 4u; }));
     ASSERT_EQ(::fchown(owned.get(), kProxyUid + 65536, 0), 0);
     Listen(owned, At(kPeerIp, 9004));
     const UniqueFd client = world.Tenant();
@@ -195,7 +195,7 @@ TEST(Walls, ConnectionsAreLimited) {
     }
     const UniqueFd fourth = world.Tenant();
     EXPECT_EQ(ConnectTo(fourth, At(kWorldIp, 8000)), ECONNREFUSED);
-    EXPECT_EQ(world.Count(NetCounter::kDeniedLimit), 1u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kDeniedLimit) == 1u; }));
     clients.pop_back();
     accepted.pop_back();
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 2; }));
