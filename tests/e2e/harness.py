@@ -88,6 +88,7 @@ class Bailey:
 
     @staticmethod
     def _take_block():
+        os.makedirs("/run/lock", exist_ok=True)
         for n in range(BLOCKS):
             lock = open(f"/run/lock/bailey-e2e-{n}", "w")
             try:
