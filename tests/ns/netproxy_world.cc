@@ -275,8 +275,9 @@ void World::GiveListener(int link, uint16_t port) {
     error = errno;
   const std::string reply = R"({"op":"listener","port":)" + std::to_string(port) + R"(,"errno":)" +
                             std::to_string(error) + "}";
-  if (error != 0) return Require(SendMessage(link, reply));
-  Require(SendMessage(link, reply, {socket.get()}));
+  // The proxy may have been killed since it asked.
+  if (error != 0) return static_cast<void>(SendMessage(link, reply));
+  SendMessage(link, reply, {socket.get()});
   listeners_[port] = std::move(socket);
 }
 
