@@ -1,6 +1,7 @@
 #include "fs/daemon.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <cstdlib>
@@ -19,7 +20,10 @@ void Daemon::Detach() {
   if (child != 0) {
     theirs.Reset();
     char byte = 0;
-    std::_Exit(::read(ours.get(), &byte, 1) == 1 ? 0 : 1);
+    if (::read(ours.get(), &byte, 1) == 1) std::_Exit(0);
+    int status = 0;
+    const bool exited = ::waitpid(child, &status, 0) == child && WIFEXITED(status);
+    std::_Exit(exited && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
   }
   ::setsid();
   ready_ = std::move(theirs);

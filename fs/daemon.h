@@ -12,7 +12,7 @@ class Daemon {
   explicit Daemon(int ready_fd) : ready_(ready_fd) {}
 
   // Goes on in a child of its own session. The calling process ends with status 0 once the child is
-  // ready, and with 1 if it ends before; until then the child's stderr is the caller's.
+  // ready, and with the child's if it ends before; until then the child's stderr is the caller's.
   void Detach();
   // INIT is answered. Any thread.
   void Ready();

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "fs/counter_text.h"
 #include "fs/fuse_ops_files.h"
 #include "fs/fuse_reply.h"
 
@@ -136,6 +137,8 @@ void ReplyValue(fuse_req_t request, const Answer<std::string>& value, size_t roo
     fuse_reply_buf(request, value->data(), value->size());
 }
 void GetAttribute(fuse_req_t request, fuse_ino_t id, const char* name, size_t room) noexcept {
+  if (id == FUSE_ROOT_ID && ServerOf(request).shows_counters && name == kCountersAttribute)
+    return ReplyValue(request, CounterText(TreeOf(request).counters()), room);
   ReplyValue(request, TreeOf(request).GetAttribute(NodeOf(request, id), name), room);
 }
 void ListAttributes(fuse_req_t request, fuse_ino_t id, size_t room) noexcept {

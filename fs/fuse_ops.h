@@ -25,6 +25,7 @@ struct DirectoryHandle {
 // What the operations serve; the transport's user.
 struct FuseServer {
   Tree& tree;
+  bool shows_counters = false;  // fs/counter_text.h
   HandleSet<FileHandle> files = {};
   HandleSet<DirectoryHandle> directories = {};
 };

@@ -11,11 +11,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "fs/confinement.h"
+#include "fs/counter_text.h"
 #include "fs/daemon.h"
 #include "fs/fuse_ops.h"
 #include "fs/options.h"
@@ -28,6 +30,9 @@ namespace bailey::fs {
 namespace {
 
 constexpr int kDetachedPatienceMs = 2000;
+
+// Exit statuses; the last one is mount(8)'s own, which passes its helper's on.
+constexpr int kFailed = 1, kWrongUse = 2, kMountFailed = 32;
 
 // What a server is made from, whoever opened it.
 struct Ingredients {
@@ -107,10 +112,12 @@ Status Serve(const Options& options, Daemon& daemon) {
   }
   auto signals = WatchSignals();
   if (!signals) return signals.error();
+  std::optional<FuseMount> mount;
   if (!options.is_tenants()) {
-    auto device = MountFuse(options);
-    if (!device) return device.error();
-    gathered->device = std::move(*device);
+    auto made = FuseMount::Make(options);
+    if (!made) return made.error();
+    gathered->device = made->TakeDevice();
+    mount.emplace(std::move(*made));
   }
   if (options.confine) BAILEY_TRY(EnterWalls());
   if (!LowerWriteCapabilities()) return Errno("lower capabilities");
@@ -120,7 +127,7 @@ Status Serve(const Options& options, Daemon& daemon) {
              counters.get()});
   if (const Done opened = tree.Open(); !opened)
     return Errno("read the layers' roots", opened.error().number);
-  FuseServer server{tree};
+  FuseServer server{tree, !options.is_tenants()};
   auto transport =
       Transport::Make(FuseOperations(), {std::move(gathered->device), &server, options.readers,
                                          [&daemon] { daemon.Ready(); }, &tree.counters()});
@@ -128,9 +135,26 @@ Status Serve(const Options& options, Daemon& daemon) {
   BAILEY_TRY((*transport)->StartReaders());
   if (options.confine) BAILEY_TRY(AllowOnlyServing());
   (*transport)->Serve();
+  if (mount) mount->Keep();
   Status ended = WaitForTheEnd(options, **transport, signals->get());
   tree.Abandon();
   return ended;
+}
+
+Status PrintCounters(const Options& options) {
+  const auto text = AskForCounters(options.mount_point);
+  if (!text) return text.error();
+  std::fwrite(text->data(), 1, text->size(), stdout);
+  return {};
+}
+
+Status Run(const Options& options) {
+  if (options.counters) return PrintCounters(options);
+  if (options.remount) return Remount(options);
+  ::umask(0);
+  Daemon daemon(options.ready_fd);
+  if (!options.is_tenants() && !options.foreground) daemon.Detach();
+  return Serve(options, daemon);
 }
 
 int Main(const std::vector<std::string>& arguments) {
@@ -139,20 +163,17 @@ int Main(const std::vector<std::string>& arguments) {
   if (!options) {
     std::fprintf(stderr, "bailey-fs: %s\n%.*s", options.error().Message().c_str(),
                  static_cast<int>(kUsage.size()), kUsage.data());
-    return 2;
+    return kWrongUse;
   }
   if (options->help) {
     std::fwrite(kUsage.data(), 1, kUsage.size(), stdout);
     return 0;
   }
-  ::umask(0);
-  Daemon daemon(options->ready_fd);
-  if (!options->is_tenants() && !options->foreground) daemon.Detach();
-  const Status served = Serve(*options, daemon);
-  if (served) return 0;
-  const Error& error = served.error();
+  const Status done = Run(*options);
+  if (done) return 0;
+  const Error& error = done.error();
   LogError(error.Message() + (error.hint.empty() ? "" : " (" + error.hint + ")"));
-  return 1;
+  return options->is_mounts() ? kMountFailed : kFailed;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <map>
@@ -12,10 +13,12 @@ const std::string_view kUsage =
     "Usage: bailey-fs --lower DIR... [--upper DIR [--work DIR]] [--hide PATH]...\n"
     "                 [--readers N] [--foreground] MOUNTPOINT\n"
     "       bailey-fs SOURCE MOUNTPOINT -o lowerdir=A:B[,upperdir=U,workdir=W][,OPTION...]\n"
+    "       bailey-fs --counters MOUNTPOINT\n"
     "       bailey-fs --fuse-fd N --lower-fd N... [--upper-fd N --work-fd N] [--ready-fd N]\n"
     "                 [--counters-fd N] [--hide PATH]... [--readers N] [--confine]\n"
     "Serves directories as one: the first lower on top of the others, the upper above all of\n"
-    "them and the only one written to. Without an upper the root is read-only.\n";
+    "them and the only one written to. Without an upper the root is read-only.\n"
+    "mount -t fuse.bailey-fs takes the second form; --counters prints what such a root counts.\n";
 
 namespace {
 
@@ -29,33 +32,31 @@ Result<unsigned> ParseNumber(const std::string& option, const std::string& text)
 
 struct MountFlag {
   std::string_view name;
-  unsigned long flag;  // 0: said for its own sake
+  unsigned long flag;
 };
 constexpr MountFlag kMountFlags[] = {
     {"ro", MS_RDONLY},
-    {"rw", 0},
     {"nosuid", MS_NOSUID},
-    {"suid", 0},
     {"nodev", MS_NODEV},
-    {"dev", 0},
     {"noexec", MS_NOEXEC},
-    {"exec", 0},
     {"noatime", MS_NOATIME},
-    {"atime", 0},
     {"relatime", MS_RELATIME},
+    {"strictatime", MS_STRICTATIME},
     {"nodiratime", MS_NODIRATIME},
+    {"lazytime", MS_LAZYTIME},
     {"sync", MS_SYNCHRONOUS},
-    {"async", 0},
-    {"defaults", 0},
-    {"auto", 0},
-    {"noauto", 0},
-    {"nofail", 0},
-    {"user", 0},
-    {"nouser", 0},
-    {"_netdev", 0},
-    {"allow_other", 0},
-    {"default_permissions", 0},
+    {"dirsync", MS_DIRSYNC},
 };
+// What goes without saying, what only mount(8) and systemd read, and what we always do.
+constexpr std::string_view kNoFlags[] = {
+    "rw",       "suid",       "dev",           "exec",   "atime",       "norelatime",
+    "diratime", "nolazytime", "nostrictatime", "async",  "silent",      "loud",
+    "defaults", "auto",       "noauto",        "nofail", "_netdev",     "user",
+    "nouser",   "users",      "owner",         "group",  "allow_other", "default_permissions",
+};
+
+// With values of no meaning here; the last two a remount finds in the table of mounts.
+constexpr std::string_view kIgnoredKeys[] = {"comment", "subtype", "user", "user_id", "group_id"};
 
 // Splits at `separator`, which a backslash takes its meaning.
 std::vector<std::string> Split(std::string_view text, char separator) {
@@ -71,11 +72,19 @@ std::vector<std::string> Split(std::string_view text, char separator) {
   return parts;
 }
 
+Status TakeMountFlag(const std::string& text, Options* options) {
+  if (std::ranges::find(kNoFlags, text) != std::end(kNoFlags)) return {};
+  const auto* const known = std::ranges::find(kMountFlags, text, &MountFlag::name);
+  if (known == std::end(kMountFlags)) return Invalid("-o " + text + ": unknown option");
+  options->mount_flags |= known->flag;
+  return {};
+}
+
 Status TakeMountOption(const std::string& text, Options* options) {
   const size_t equals = text.find('=');
   const std::string key = text.substr(0, equals);
   const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
-  if (text.empty() || key.starts_with("x-") || key == "comment") return {};
+  if (text.empty() || key.starts_with("x-") || key.starts_with("X-")) return {};
   if (key == "lowerdir") {
     for (std::string& lower : Split(value, ':')) options->lowers.push_back(std::move(lower));
   } else if (key == "upperdir") {
@@ -84,13 +93,12 @@ Status TakeMountOption(const std::string& text, Options* options) {
     options->work = value;
   } else if (key == "hide") {
     options->hidden.push_back(value);
-  } else {
-    for (const MountFlag& known : kMountFlags) {
-      if (known.name != text) continue;
-      options->mount_flags |= known.flag;
-      return {};
-    }
-    return Invalid("-o " + text + ": unknown option");
+  } else if (key == "fsname") {
+    options->source = value;
+  } else if (key == "remount") {
+    options->remount = true;
+  } else if (std::ranges::find(kIgnoredKeys, key) == std::end(kIgnoredKeys) || value.empty()) {
+    return TakeMountFlag(text, options);
   }
   return {};
 }
@@ -134,6 +142,7 @@ std::map<std::string, Setter, std::less<>> Setters(Options* options) {
   text("--upper", [options](std::string value) { options->upper = std::move(value); });
   text("--work", [options](std::string value) { options->work = std::move(value); });
   text("--hide", [options](std::string value) { options->hidden.push_back(std::move(value)); });
+  text("-t", [](const std::string&) {});  // mount(8) tells its helpers the type
   setters["-o"] = [options](const std::string& list) { return TakeMountOptions(list, options); };
   return setters;
 }
@@ -149,6 +158,8 @@ Status Check(const Options& options, size_t positionals) {
       return Invalid("--fuse-fd takes its layers by --lower-fd and --upper-fd");
     return {};
   }
+  if (options.counters || options.remount)
+    return positionals != 0 ? Status() : Invalid("the mount point is missing");
   if (options.lowers.empty()) return Invalid("--lower: at least one is needed");
   if (options.confine) return Invalid("--confine goes with --fuse-fd");
   if (options.mount_point.empty()) return Invalid("the mount point is missing");
@@ -172,6 +183,10 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
       options.foreground = true;
     } else if (argument == "--confine") {
       options.confine = true;
+    } else if (argument == "--counters") {
+      options.counters = true;
+    } else if (argument == "-n" || argument == "-s" || argument == "-v") {
+      // mount(8) tells its helpers: no mtab, sloppy, verbose
     } else if (const auto setter = setters.find(argument); setter != setters.end()) {
       if (++i == arguments.size()) return Invalid(argument + ": its value is missing");
       BAILEY_TRY(setter->second(arguments[i]));
@@ -183,7 +198,9 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
   }
   if (positionals.size() > 2) return Invalid(positionals[2] + ": one argument too many");
   if (!positionals.empty()) options.mount_point = positionals.back();
-  if (positionals.size() == 2) options.source = positionals.front();
+  options.has_source = positionals.size() == 2;
+  if (options.has_source && options.source == Options().source)
+    options.source = positionals.front();
   BAILEY_TRY(Check(options, positionals.size()));
   return options;
 }

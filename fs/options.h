@@ -2,6 +2,7 @@
 //   bailey-fs --fuse-fd N --lower-fd N… [--upper-fd N --work-fd N] --ready-fd N …   per tenant
 //   bailey-fs --lower A --lower B [--upper U [--work W]] [--foreground] MOUNTPOINT   standalone
 //   bailey-fs SOURCE MOUNTPOINT -o lowerdir=A:B,upperdir=U,workdir=W,…               mount(8)
+//   bailey-fs --counters MOUNTPOINT                                     what such a root counts
 #pragma once
 
 #include <string>
@@ -21,14 +22,19 @@ struct Options {
   std::vector<std::string> lowers;
   std::string upper, work, mount_point;
   std::string source = "bailey-fs";
+  bool has_source = false;
   unsigned long mount_flags = 0;  // MS_…
   bool foreground = false;
+  bool remount = false;   // only the flags of the mount change
+  bool counters = false;  // print what is counted at `mount_point`
   // Both.
   std::vector<std::string> hidden;
   unsigned readers = 4;  // threads
   bool help = false;
 
   bool is_tenants() const { return fuse_fd >= 0; }
+  // Called as mount(8) calls its helpers, whose exit status it passes on.
+  bool is_mounts() const { return has_source; }
 };
 
 extern const std::string_view kUsage;

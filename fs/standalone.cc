@@ -56,7 +56,7 @@ Result<OpenedLayers> OpenLayers(const Options& options) {
   return layers;
 }
 
-Result<UniqueFd> MountFuse(const Options& options) {
+Result<FuseMount> FuseMount::Make(const Options& options) {
   auto device = OpenPath("/dev/fuse", O_RDWR);
   if (!device) return device.error().WithHint("modprobe fuse");
   const std::string data = "fd=" + std::to_string(device->get()) +
@@ -66,7 +66,20 @@ Result<UniqueFd> MountFuse(const Options& options) {
   if (::mount(options.source.c_str(), options.mount_point.c_str(), "fuse.bailey-fs", flags,
               data.c_str()) != 0)
     return Errno("mount " + options.mount_point);
-  return device;
+  FuseMount made(options.mount_point);
+  made.device_ = std::move(*device);
+  return made;
+}
+
+FuseMount::~FuseMount() {
+  if (!point_.empty()) (void)::umount2(point_.c_str(), MNT_DETACH);
+}
+
+Status Remount(const Options& options) {
+  const unsigned long flags = options.mount_flags | MS_NODEV | MS_REMOUNT;
+  if (::mount(nullptr, options.mount_point.c_str(), nullptr, flags, nullptr) != 0)
+    return Errno("remount " + options.mount_point);
+  return {};
 }
 
 }  // namespace bailey::fs

@@ -31,6 +31,29 @@ TEST(Options, MountTakesASourceAndItsOptions) {
   EXPECT_EQ(options->mount_flags, static_cast<unsigned long>(MS_RDONLY | MS_NOSUID));
 }
 
+TEST(Options, MountMayBeWrittenAsInFstab) {
+  const auto options = ParseOptions(
+      {"none", "/m", "-n", "-t", "fuse.bailey-fs", "-o",
+       "lowerdir=/"
+       "a,noatime,user=operator,users,comment=x,X-mount.mkdir,fsname=web,subtype=bailey-fs,"
+       "_netdev,lazytime,strictatime"});
+  ASSERT_TRUE(options) << options.error().Message();
+  EXPECT_EQ(options->source, "web");
+  EXPECT_TRUE(options->is_mounts());
+  EXPECT_EQ(options->mount_flags,
+            static_cast<unsigned long>(MS_NOATIME | MS_LAZYTIME | MS_STRICTATIME));
+}
+
+TEST(Options, ARemountAndACountNeedNoLayers) {
+  const auto remount = ParseOptions({"none", "/m", "-o", "remount,ro,user_id=0,group_id=0"});
+  ASSERT_TRUE(remount) << remount.error().Message();
+  EXPECT_TRUE(remount->remount);
+  const auto counters = ParseOptions({"--counters", "/m"});
+  ASSERT_TRUE(counters) << counters.error().Message();
+  EXPECT_TRUE(counters->counters);
+  EXPECT_FALSE(ParseOptions({"--counters"}));
+}
+
 TEST(Options, ATenantsServerTakesDescriptors) {
   const auto options =
       ParseOptions({"--fuse-fd", "3", "--lower-fd", "4", "--lower-fd", "5", "--upper-fd", "6",
