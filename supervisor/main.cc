@@ -1,9 +1,6 @@
 // bailey-supervisor: one per tenant, from its start to its stop. docs/DESIGN.md, "baileyd →
 // bailey-supervisor".
-#include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -16,6 +13,7 @@
 #include "base/event_loop.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "supervisor/control_server.h"
 #include "supervisor/daemon.h"
 #include "supervisor/earlier_supervisor.h"
@@ -74,28 +72,6 @@ Status Clear(const Options& options, const TenantConfig& config) {
   return SweepTenant(*host, config, options.runtime_dir);
 }
 
-// Sessions and listeners take descriptors each. Children get limits of their own.
-void RaiseFileLimit() {
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-  files.rlim_cur = files.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &files);
-}
-
-// SIGTERM and SIGINT end the tenant in good order, and then us.
-Result<UniqueFd> TakeSignals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return Errno("sigprocmask");
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGHUP, SIG_IGN);
-  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return Errno("signalfd");
-  return fd;
-}
-
 Status Serve(const Options& options, TenantConfig config, Daemon& daemon) {
   const auto lock = TakeOver(options.runtime_dir, config.name);
   if (!lock) return lock.error();
@@ -108,7 +84,7 @@ Status Serve(const Options& options, TenantConfig config, Daemon& daemon) {
   if (!loop) return loop.error();
   auto counters = TenantCounters::Make();
   if (!counters) return counters.error();
-  const auto signals = TakeSignals();
+  const auto signals = TakeStopSignals();
   if (!signals) return signals.error();
 
   ControlServer* changed = nullptr;

@@ -1,14 +1,12 @@
 // baileyd: the control plane of one host. Runs in the foreground; logs to stderr. Ends at SIGTERM
 // and SIGINT, and leaves its tenants alone: the next one finds them again.
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <cstdio>
 #include <string_view>
 
 #include "base/log.h"
+#include "base/service.h"
 #include "tenants/api_child.h"
 #include "tenants/core.h"
 #include "tenants/instance.h"
@@ -22,28 +20,6 @@ constexpr const char* kUsage =
     "Serves the tenants of this host in the foreground. Reads /etc/bailey/bailey.toml;\n"
     "BAILEY_CONFIG, BAILEY_STATE_DIR and BAILEY_RUNTIME_DIR move its places.\n";
 
-// Blocked here, and unblocked again in children by SpawnChild.
-Result<UniqueFd> TakeSignals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return Errno("sigprocmask");
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGHUP, SIG_IGN);
-  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return Errno("signalfd");
-  return fd;
-}
-
-// A running tenant costs us two descriptors.
-void RaiseFileLimit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 Result<Host> ReadHost() {
   auto paths = Paths::FromEnvironment();
   if (!paths) return paths.error();
@@ -55,7 +31,7 @@ Result<Host> ReadHost() {
 Status Serve() {
   const auto host = ReadHost();
   if (!host) return host.error();
-  const auto signals = TakeSignals();
+  const auto signals = TakeStopSignals();
   if (!signals) return signals.error();
   RaiseFileLimit();
   auto cgroups = supervisor::CgroupHost::Detect();
