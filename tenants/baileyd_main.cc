@@ -45,10 +45,14 @@ Status Serve() {
   if (!loop) return loop.error();
   auto background = Background::Create(*loop);
   if (!background) return background.error();
+  // A removal that takes long must not hold up those who ask how large a root is.
+  auto measuring = Background::Create(*loop);
+  if (!measuring) return measuring.error();
 
   Sampler sampler(std::move(*cgroups));
   Fleet fleet(*loop, *store, *host, **background);
-  Core core(*loop, *store, *host, **background, fleet, sampler);
+  LayerMeter meter(**measuring);
+  Core core(*loop, *store, *host, **background, fleet, sampler, meter);
   ApiChild api(*loop, instance->api.get(), instance->metrics ? instance->metrics.get() : -1,
                [&core](CoreRequest request, pid_t api_pid, ApiChild::Reply reply) {
                  core.Handle(std::move(request), api_pid, std::move(reply));

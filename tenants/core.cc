@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "tenants/filesystem_item.h"
 #include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
 #include "tenants/templates/template_store.h"
@@ -29,6 +30,19 @@ std::string TextAt(const json::object& object, const char* key) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr || !value->is_string()) return {};
   return {value->get_string().data(), value->get_string().size()};
+}
+
+// "tenant a", "tenants a and b", "tenants a, b, c and 12 more".
+std::string Enumerated(const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 10;
+  std::string text = names.size() == 1 ? "tenant " : "tenants ";
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 == names.size() || i == kNamed ? " and " : ", ";
+    if (i == kNamed && i + 1 < names.size())
+      return text + std::to_string(names.size() - kNamed) + " more";
+    text += names[i];
+  }
+  return text;
 }
 
 json::object ToObject(const std::string& text) { return json::parse(text).as_object(); }
@@ -81,6 +95,7 @@ const Core::Operation* Core::FindOperation(const std::string& name) {
   static constexpr auto kOperations = std::to_array<Operation>({
       {"tenants.list", false, &Core::ListTenants},
       {"tenants.show", true, &Core::ShowTenant},
+      {"tenants.fs", true, &Core::ShowFileSystem},
       {"tenants.create", false, &Core::CreateTenant},
       {"tenants.start", true, &Core::StartTenant},
       {"tenants.stop", true, &Core::StopTenant},
@@ -138,6 +153,19 @@ void Core::ListTenants(const CallPtr& call) {
 
 void Core::ShowTenant(const CallPtr& call) {
   call->Answer("Tenant", OneTenant(call->request.tenant));
+}
+
+void Core::ShowFileSystem(const CallPtr& call) {
+  const std::shared_ptr<Tenant> shown = *fleet_.Find(call->request.tenant);
+  const auto base = FindTemplate(host_.paths.state, *shown->effective().template_name,
+                                 shown->record().generation);
+  if (!base) return call->Fail(TemplateError(base.error()));
+  MeasureFileSystem(meter_, host_, shown->name(), *base,
+                    [this, call, base = *base](const FileSystemUse& use) {
+                      const auto tenant = fleet_.Find(call->request.tenant);
+                      if (!tenant) return call->Fail(tenant.error());
+                      call->Answer("FileSystem", {FileSystemItem(host_, **tenant, base, use)});
+                    });
 }
 
 void Core::CreateTenant(const CallPtr& call) {
@@ -283,12 +311,12 @@ void Core::RemoveTemplateNamed(const CallPtr& call) {
   const std::string name = TextAt(call->request.args, "name");
   const auto found = FindTemplate(host_.paths.state, name);
   if (!found) return call->Fail(TemplateError(found.error()));
-  if (const std::string user = fleet_.UserOfTemplate(name); !user.empty())
+  if (const auto users = fleet_.UsersOfTemplate(name); !users.empty())
     return call->Fail({ApiCode::kInUse,
-                       "template " + name + " is the root of tenant " + user,
+                       "template " + name + " is the root of " + Enumerated(users),
                        {},
                        "template",
-                       "bailey rm " + user + " first"});
+                       "bailey rm them first"});
   if (!dying_templates_.insert(name).second)
     return call->Fail(
         {ApiCode::kInUse, "template " + name + " is being removed", {}, "template", {}});

@@ -14,6 +14,7 @@
 #include "tenants/doctor_job.h"
 #include "tenants/exec_request.h"
 #include "tenants/fleet.h"
+#include "tenants/layer_meter.h"
 #include "tenants/sampling.h"
 #include "tenants/template_job.h"
 
@@ -24,13 +25,14 @@ class Core {
   using Reply = std::function<void(CoreReply reply)>;
 
   Core(EventLoop& loop, Store& store, const Host& host, Background& background, Fleet& fleet,
-       Sampler& sampler)
+       Sampler& sampler, LayerMeter& meter)
       : loop_(loop),
         store_(store),
         host_(host),
         background_(background),
         fleet_(fleet),
-        sampler_(sampler) {}
+        sampler_(sampler),
+        meter_(meter) {}
 
   // `reply` is called once, at once or later, with the request's id. `api_pid` is the asking child.
   void Handle(CoreRequest request, pid_t api_pid, Reply reply);
@@ -55,6 +57,7 @@ class Core {
 
   void ListTenants(const CallPtr& call);
   void ShowTenant(const CallPtr& call);
+  void ShowFileSystem(const CallPtr& call);
   void CreateTenant(const CallPtr& call);
   void StartTenant(const CallPtr& call);
   void StopTenant(const CallPtr& call);
@@ -82,6 +85,7 @@ class Core {
   Background& background_;
   Fleet& fleet_;
   Sampler& sampler_;
+  LayerMeter& meter_;
   std::list<std::unique_ptr<TemplateJob>> builds_;
   std::set<std::string> dying_templates_;  // being removed: no tenant may be made of them
   std::list<std::unique_ptr<DoctorJob>> examinations_;

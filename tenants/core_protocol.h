@@ -16,6 +16,7 @@
 // |--------------------|-----------------------------------------|--------------------------------|
 // | tenants.list       |                                         | kind Tenant, all of them       |
 // | tenants.show       |                                         | kind Tenant, one               |
+// | tenants.fs         |                                         | kind FileSystem, one           |
 // | tenants.create     | {"spec":{…}}: spec_json.h's form        | kind Tenant, one               |
 // | tenants.start      |                                         | kind Tenant, once it runs      |
 // | tenants.stop       |                                         | kind Tenant, once it is gone   |

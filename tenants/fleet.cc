@@ -69,10 +69,11 @@ ApiResult<std::shared_ptr<Tenant>> Fleet::Find(const std::string& name) const {
   return found->second;
 }
 
-std::string Fleet::UserOfTemplate(const std::string& name) const {
+std::vector<std::string> Fleet::UsersOfTemplate(const std::string& name) const {
+  std::vector<std::string> users;
   for (const auto& [tenant_name, tenant] : tenants_)
-    if (tenant->record().spec.template_name == name) return tenant_name;
-  return {};
+    if (tenant->record().spec.template_name == name) users.push_back(tenant_name);
+  return users;
 }
 
 std::vector<IpAddress> Fleet::PeersOf(const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tenants/background.h"
 #include "tenants/tenant.h"
@@ -25,8 +26,8 @@ class Fleet {
 
   const std::map<std::string, std::shared_ptr<Tenant>>& tenants() const { return tenants_; }
   ApiResult<std::shared_ptr<Tenant>> Find(const std::string& name) const;
-  // Some tenant's root is made of template `name`: the tenant's name, or "".
-  std::string UserOfTemplate(const std::string& name) const;
+  // The names of the tenants whose roots are made of template `name`.
+  std::vector<std::string> UsersOfTemplate(const std::string& name) const;
 
   // A complete spec (CheckComplete). Its template and plan must be there.
   ApiResult<std::shared_ptr<Tenant>> Create(Spec spec);

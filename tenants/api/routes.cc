@@ -26,6 +26,7 @@ constexpr auto kRows = std::to_array<Row>({
     {http::verb::get, "/v1/tenants", "tenants.list"},
     {http::verb::post, "/v1/tenants", "tenants.create", BodyKind::kSpec},
     {http::verb::get, "/v1/tenants/T", "tenants.show"},
+    {http::verb::get, "/v1/tenants/T/fs", "tenants.fs"},
     {http::verb::delete_, "/v1/tenants/T", "tenants.remove"},
     {http::verb::patch, "/v1/tenants/T", "tenants.set", BodyKind::kObject},
     {http::verb::post, "/v1/tenants/T/start", "tenants.start"},

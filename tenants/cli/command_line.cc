@@ -45,6 +45,7 @@ struct Parsed {
   std::vector<std::string> names, env, texts, include;
   SpecOptions spec;
   bool force = false, follow = false, interactive = false, no_input = false, tty = false;
+  bool fs = false;
   int lines = -1;
   bool busybox = false, host = false;
   std::string suite, mirror, tar;
@@ -148,7 +149,11 @@ void Grammar::AddLook() {
   verbs_.push_back({list, [](const auto&) -> Command { return ListCommand{}; }});
   CLI::App* show = Add(&app_, "show", "everything about tenants", "Look");
   show->add_option("NAME", parsed_.names, "tenants")->required();
-  verbs_.push_back({show, [this](const auto&) -> Command { return ShowCommand{parsed_.names}; }});
+  show->add_flag("--fs", parsed_.fs,
+                 "the layers of its root, what they take, and what was counted");
+  verbs_.push_back({show, [this](const auto&) -> Command {
+                      return ShowCommand{parsed_.names, parsed_.fs};
+                    }});
   CLI::App* logs = Add(&app_, "logs", "what the start command has written", "Look");
   logs->add_option("NAME", parsed_.name, "the tenant")->required();
   logs->add_flag("-f,--follow", parsed_.follow, "go on with what it writes");

@@ -29,6 +29,7 @@ struct LifeCommand {
 struct ListCommand {};
 struct ShowCommand {
   std::vector<std::string> names;
+  bool fs = false;  // the layers of the root, and what the file server counts
 };
 struct LogsCommand {
   std::string name;

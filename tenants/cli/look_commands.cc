@@ -45,16 +45,19 @@ int Run(const Context& context, const ListCommand&) {
 int Run(const Context& context, const ShowCommand& command) {
   json::array all;
   for (const std::string& name : command.names) {
-    auto items = context.api.Items({"GET", "/v1/tenants/" + name, {}, {}});
+    const std::string target = "/v1/tenants/" + name + (command.fs ? "/fs" : "");
+    auto items = context.api.Items({"GET", target, {}, {}});
     if (!items) return PrintFailure(items.error(), context.format);
     all.insert(all.end(), items->begin(), items->end());
   }
   if (context.format != OutputFormat::kTable) {
-    PrintData(Render(context.format, TenantView(), all));
+    PrintData(Render(context.format, command.fs ? FileSystemView() : TenantView(), all));
     return 0;
   }
-  for (size_t i = 0; i < all.size(); ++i)
-    PrintData((i > 0 ? "\n" : "") + RenderDetail(all[i].as_object()));
+  for (size_t i = 0; i < all.size(); ++i) {
+    const json::object& item = all[i].as_object();
+    PrintData((i > 0 ? "\n" : "") + (command.fs ? FileSystemText(item) : RenderDetail(item)));
+  }
   return 0;
 }
 

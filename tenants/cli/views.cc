@@ -72,6 +72,27 @@ std::string PortsText(const json::object& item) {
   return text;
 }
 
+// Below a bound that was reached there is more.
+std::string LayerSize(const json::object& layer) {
+  const json::value* bytes = Member(layer, "bytes");
+  if (bytes == nullptr || bytes->is_null()) return {};
+  return (MemberText(layer, "complete") == "false" ? ">" : "") +
+         RoundSize(MemberNumber(layer, "bytes"));
+}
+
+// "upper:1.2M template:4.0M", the topmost first.
+std::string LayersText(const json::object& item) {
+  const json::value* layers = Member(item, "layers");
+  std::string text;
+  if (layers == nullptr || !layers->is_array()) return text;
+  for (const json::value& layer : layers->get_array()) {
+    const std::string size = LayerSize(layer.as_object());
+    text += (text.empty() ? "" : " ") + MemberText(layer.as_object(), "kind") + ":" +
+            (size.empty() ? "-" : size);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string MemberText(const json::object& item, std::string_view path) {
@@ -127,6 +148,43 @@ const View& CheckView() {
                          {Plain("CHECK", "name"), Plain("RESULT", "result"),
                           Plain("FOUND", "found"), Plain("HINT", "hint")}};
   return view;
+}
+
+const View& FileSystemView() {
+  static const View view{"FileSystem",
+                         {Plain("NAME", "name"),
+                          Plain("STATE", "state"),
+                          {"LAYERS", [](const json::object& item) { return LayersText(item); }},
+                          Plain("COPY-UPS", "counters.copyUps"),
+                          Plain("COPIED", "counters.copyUpBytes"),
+                          Plain("OPEN-FILES", "counters.openFiles"),
+                          Plain("NODES", "counters.nodes"),
+                          Plain("PASSTHROUGH-OPENS", "counters.passthroughOpens"),
+                          Plain("DENIED", "counters.denied")}};
+  return view;
+}
+
+const View& LayerView() {
+  static const View view{"Layer",
+                         {Plain("LAYER", "kind"),
+                          Plain("NAME", "name"),
+                          {"SIZE", LayerSize},
+                          Plain("INODES", "inodes"),
+                          Plain("MEASURED", "measuredAt"),
+                          Plain("PATH", "path")}};
+  return view;
+}
+
+std::string FileSystemText(const json::object& item) {
+  std::string text = "name:  " + Printable(MemberText(item, "name")) +
+                     "\nstate: " + Printable(MemberText(item, "state")) + "\n\n";
+  const json::value* layers = Member(item, "layers");
+  if (layers != nullptr && layers->is_array())
+    text += Render(OutputFormat::kTable, LayerView(), layers->get_array());
+  const json::value* counters = Member(item, "counters");
+  if (counters != nullptr && counters->is_object())
+    text += "\n" + RenderDetail(counters->get_object());
+  return text;
 }
 
 const View& AttemptView() {

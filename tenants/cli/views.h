@@ -9,6 +9,10 @@ const View& TenantView();
 const View& TemplateView();
 const View& EventView();
 const View& CheckView();
+const View& FileSystemView();  // of show --fs, one line a tenant
+const View& LayerView();
+// A FileSystem for people: its layers as a table, its counters below.
+std::string FileSystemText(const boost::json::object& item);
 const View& AttemptView();  // of verify
 
 // The member at "usage.memoryBytes", as text; empty when there is none.

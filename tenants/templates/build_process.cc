@@ -245,6 +245,11 @@ Result<Template> Build(const std::string& state_dir, const RootBuild& build, int
   made->generation = 1;
   made->kind = KindName(build.request.kind);
   made->created = Now();
+  auto root = OpenPath(directory->root(), O_RDONLY | O_DIRECTORY);
+  if (!root) return root.error();
+  const auto use = MeasureTree(root->get(), kLongWalk);
+  if (!use) return use.error();
+  if (use->complete) made->use = *use;
   return directory->Publish(std::move(*made));
 }
 

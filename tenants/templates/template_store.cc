@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 
@@ -66,13 +67,24 @@ std::string Template::ToJson() const {
   json::object bind_object;
   for (const auto& [place, host] : binds) bind_object[place] = host;
   json::array hidden(hide.begin(), hide.end());
-  return json::serialize(json::object{{"name", name},
-                                      {"generation", generation},
-                                      {"kind", kind},
-                                      {"created", created},
-                                      {"source", source},
-                                      {"binds", std::move(bind_object)},
-                                      {"hide", std::move(hidden)}});
+  json::object object{{"name", name},
+                      {"generation", generation},
+                      {"kind", kind},
+                      {"created", created},
+                      {"source", source},
+                      {"binds", std::move(bind_object)},
+                      {"hide", std::move(hidden)}};
+  if (use) {
+    object["bytes"] = use->bytes;
+    object["inodes"] = use->inodes;
+  }
+  return json::serialize(object);
+}
+
+double Template::CreatedAt() const {
+  std::tm utc{};
+  if (::strptime(created.c_str(), "%Y-%m-%dT%H:%M:%SZ", &utc) == nullptr) return 0;
+  return static_cast<double>(::timegm(&utc));
 }
 
 Result<Template> Template::FromJson(std::string_view text) {
@@ -92,6 +104,9 @@ Result<Template> Template::FromJson(std::string_view text) {
       made.binds = json::value_to<std::map<std::string, std::string>>(*binds);
     if (const json::value* hide = object.if_contains("hide"))
       made.hide = json::value_to<std::vector<std::string>>(*hide);
+    if (object.contains("bytes") && object.contains("inodes"))
+      made.use = {json::value_to<uint64_t>(object.at("bytes")),
+                  json::value_to<uint64_t>(object.at("inodes"))};
     return made;
   } catch (const std::exception& failure) {
     return Invalid(std::string("template.json is damaged: ") + failure.what());

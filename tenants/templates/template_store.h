@@ -10,11 +10,13 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "tenants/templates/disk_use.h"
 
 namespace bailey::tenants {
 
@@ -26,9 +28,11 @@ struct Template {
   std::string source;                        // what it was made from, for people
   std::map<std::string, std::string> binds;  // place in the root ("usr") -> host directory ("/usr")
   std::vector<std::string> hide;  // places in the root that no tenant may see ("usr/x/key")
+  std::optional<DiskUse> use;     // of root/, measured when it was built
   std::string directory;          // …/NAME/GENERATION; not in template.json
 
   std::string root() const { return directory + "/root"; }
+  double CreatedAt() const;  // `created` as Unix time
   // The item of docs/DESIGN.md's "Template"; also the text of template.json.
   std::string ToJson() const;
   static Result<Template> FromJson(std::string_view text);

@@ -26,6 +26,7 @@ TEST(Routes, EachLeadsToItsOperation) {
       {http::verb::get, "/v1/tenants", "tenants.list", "", "{}"},
       {http::verb::post, "/v1/tenants", "tenants.create", "", "{}"},
       {http::verb::get, "/v1/tenants/acme", "tenants.show", "acme", "{}"},
+      {http::verb::get, "/v1/tenants/acme/fs", "tenants.fs", "acme", "{}"},
       {http::verb::delete_, "/v1/tenants/acme", "tenants.remove", "acme", "{}"},
       {http::verb::delete_, "/v1/tenants/a-1?force=1", "tenants.remove", "a-1",
        R"({"force":true})"},

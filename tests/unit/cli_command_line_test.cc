@@ -50,6 +50,13 @@ TEST(CommandLine, LaunchTakesItsSpecFromOptions) {
   EXPECT_EQ(launch.argv, (std::vector<std::string>{"/bin/sh", "-c", "exit 0"}));
 }
 
+TEST(CommandLine, ShowMayBeAboutTheRoot) {
+  EXPECT_FALSE(Command<ShowCommand>({"show", "acme"}).fs);
+  const auto show = Command<ShowCommand>({"show", "acme", "--fs", "other"});
+  EXPECT_TRUE(show.fs);
+  EXPECT_EQ(show.names, (std::vector<std::string>{"acme", "other"}));
+}
+
 TEST(CommandLine, CreateTakesAFileAndNothingBeside) {
   EXPECT_EQ(Command<CreateCommand>({"create", "-f", "x.toml"}).file, "x.toml");
   EXPECT_FALSE(Command<CreateCommand>({"create", "-f", "x.toml"}).launch);

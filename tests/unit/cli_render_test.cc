@@ -82,6 +82,32 @@ TEST(Render, DetailShowsEverythingIndented) {
             "ports:  [80]\n");
 }
 
+TEST(Render, AFileSystemIsATableOfLayersAndItsCounters) {
+  const json::object item = json::parse(R"({"name":"web","state":"running","layers":[
+          {"kind":"upper","name":"web","path":"/t/web/upper","bytes":1258291,"inodes":34,
+           "complete":false,"measuredAt":"T1"},
+          {"kind":"template","name":"b@1","path":"/t/b/1/root","bytes":4194304,"inodes":400,
+           "complete":true,"measuredAt":"T0"},
+          {"kind":"bind","name":"b@1/usr","path":"/usr","bytes":null,"inodes":null,
+           "complete":null,"measuredAt":null}],
+          "counters":{"copyUps":3,"openFiles":1}})")
+                                .as_object();
+  EXPECT_EQ(FileSystemText(item),
+            "name:  web\n"
+            "state: running\n"
+            "\n"
+            "LAYER     NAME     SIZE   INODES  MEASURED  PATH\n"
+            "upper     web      >1.2M  34      T1        /t/web/upper\n"
+            "template  b@1      4.0M   400     T0        /t/b/1/root\n"
+            "bind      b@1/usr  -      -       -         /usr\n"
+            "\n"
+            "copyUps:   3\n"
+            "openFiles: 1\n");
+  EXPECT_EQ(Render(OutputFormat::kCsv, FileSystemView(), {item}),
+            "name,state,layers,copy-ups,copied,open-files,nodes,passthrough-opens,denied\n"
+            "web,running,upper:>1.2M template:4.0M bind:-,3,,1,,,\n");
+}
+
 TEST(Render, NothingOfATenantsControlsTheTerminal) {
   const json::array items = {json::object{{"name", "a\x1b[2Jb\n"}}};
   const View view{"Thing",

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/files.h"
+#include "tenants/templates/disk_use.h"
 #include "tenants/templates/remove_tree.h"
 #include "tenants/templates/root_writer.h"
 #include "tenants/templates/template_store.h"
@@ -54,6 +55,59 @@ TEST_F(TemplatesFolder, FindsTheNewestGeneration) {
   const auto all = ListTemplates(state_);
   ASSERT_EQ(all->size(), 2U);  // the broken one is logged and left out
   EXPECT_EQ((*all)[0].name, "api");
+}
+
+TEST_F(TemplatesFolder, KeepsTheSizeOfAGeneration) {
+  Template made;
+  made.name = "web";
+  made.created = "2026-01-01T00:00:01Z";
+  EXPECT_FALSE(Template::FromJson(made.ToJson())->use);
+  made.use = {4096, 7};
+  const auto read = Template::FromJson(made.ToJson());
+  ASSERT_TRUE(read && read->use);
+  EXPECT_EQ(read->use->bytes, 4096U);
+  EXPECT_EQ(read->use->inodes, 7U);
+  EXPECT_EQ(read->CreatedAt(), 1'767'225'601.0);
+}
+
+DiskUse Measured(const fs::path& path, const WalkBounds& bounds = kShortWalk) {
+  const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto use = MeasureTree(directory.get(), bounds);
+  EXPECT_TRUE(use);
+  return use ? *use : DiskUse{};
+}
+
+TEST_F(TemplatesFolder, MeasuresBlocksOnceForEachFile) {
+  const fs::path tree = state_ / "tree";
+  fs::create_directories(tree / "a");
+  std::ofstream(tree / "a/file") << std::string(1 << 20, 'x');
+  const uint64_t before = Measured(tree).bytes;
+  EXPECT_GE(before, 1U << 20);
+  fs::create_hard_link(tree / "a/file", tree / "again");
+  fs::create_symlink("/usr", tree / "elsewhere");
+  std::ofstream(tree / "holes") << "x";
+  fs::resize_file(tree / "holes", uintmax_t{1} << 40);
+  const DiskUse use = Measured(tree);
+  EXPECT_TRUE(use.complete);
+  EXPECT_EQ(use.inodes, 5U);
+  EXPECT_LT(use.bytes, before + (1U << 20));
+}
+
+TEST_F(TemplatesFolder, MeasuringEndsAtItsBounds) {
+  const fs::path tree = state_ / "tree";
+  fs::create_directories(tree);
+  std::ofstream(tree / "file");
+  for (int i = 0; i < 300; ++i) fs::create_hard_link(tree / "file", tree / std::to_string(i));
+  EXPECT_TRUE(Measured(tree).complete);
+  EXPECT_FALSE(Measured(tree, {std::chrono::minutes(1), 100}).complete);
+  // Links to one file are no new inodes, but cost time all the same.
+  EXPECT_FALSE(Measured(tree, {std::chrono::milliseconds(0), 1'000'000}).complete);
+  const fs::path deep = state_ / "deep";
+  fs::path at = deep;
+  for (int i = 0; i < 300; ++i) at /= "d";
+  fs::create_directories(at);
+  EXPECT_FALSE(Measured(deep).complete);
+  EXPECT_GE(Measured(deep).inodes, 200U);
 }
 
 TEST_F(TemplatesFolder, RemovesAllGenerations) {

@@ -36,7 +36,8 @@ class CoreTest : public ::testing::Test {
     ASSERT_TRUE(cgroups) << cgroups.error().Message();
     sampler_.emplace(std::move(*cgroups));
     fleet_.emplace(*loop_, *store_, host_, *background_);
-    core_.emplace(*loop_, *store_, host_, *background_, *fleet_, *sampler_);
+    meter_.emplace(*background_);
+    core_.emplace(*loop_, *store_, host_, *background_, *fleet_, *sampler_, *meter_);
     bool ready = false;
     ASSERT_TRUE(fleet_->Load([&ready] { ready = true; }));
     while (!ready) loop_->RunOnce(std::chrono::seconds(10));
@@ -82,6 +83,7 @@ class CoreTest : public ::testing::Test {
   std::unique_ptr<Background> background_;
   std::optional<Sampler> sampler_;
   std::optional<Fleet> fleet_;
+  std::optional<LayerMeter> meter_;
   std::optional<Core> core_;
   uint64_t id_ = 0;
 };
@@ -147,10 +149,39 @@ TEST_F(CoreTest, ATemplateInUseStays) {
   MakeTemplate("spare");
   ASSERT_FALSE(Create("alice", "203.0.113.7").error);
   EXPECT_REFUSED(Ask("templates.remove", "", {{"name", "busybox"}}), ApiCode::kInUse, "alice");
+  ASSERT_FALSE(Create("bob", "203.0.113.8").error);
+  EXPECT_REFUSED(Ask("templates.remove", "", {{"name", "busybox"}}), ApiCode::kInUse,
+                 "tenants alice and bob");
   EXPECT_REFUSED(Ask("templates.remove", "", {{"name", "../tenants"}}), ApiCode::kUsage, "name");
   EXPECT_REFUSED(Ask("templates.remove", "", {{"name", "nothere"}}), ApiCode::kNotFound, "nothere");
   EXPECT_FALSE(Ask("templates.remove", "", {{"name", "spare"}}).error);
   EXPECT_EQ(Ask("templates.list", "", {}).items.size(), 1U);
+}
+
+TEST_F(CoreTest, ShowsTheLayersOfARoot) {
+  ASSERT_FALSE(Create("alice", "203.0.113.7").error);
+  const std::string upper = host_.paths.TenantState("alice") + "/upper";
+  ASSERT_TRUE(MakeDirectories(upper + "/srv", 0755));
+  ASSERT_TRUE(ReplaceFile(upper + "/srv/file", std::string(100'000, 'x'), 0644));
+  const CoreReply shown = Ask("tenants.fs", "alice", {});
+  ASSERT_FALSE(shown.error) << shown.error->message;
+  const json::object& item = shown.items[0].as_object();
+  EXPECT_TRUE(item.at("counters").is_null());  // it does not run
+  const json::array& layers = item.at("layers").as_array();
+  ASSERT_EQ(layers.size(), 2U);
+  EXPECT_EQ(layers[0].at("kind"), "upper");
+  EXPECT_EQ(layers[0].at("path"), json::string(upper));
+  EXPECT_GE(layers[0].at("bytes").as_uint64(), 100'000U);
+  EXPECT_EQ(layers[0].at("inodes"), 3);
+  EXPECT_TRUE(layers[0].at("complete").as_bool());
+  // This template was made by hand, so it had to be measured, too.
+  EXPECT_EQ(layers[1].at("kind"), "template");
+  EXPECT_EQ(layers[1].at("name"), "busybox@1");
+  EXPECT_EQ(layers[1].at("inodes"), 1);
+  // What was measured a moment ago is not measured again.
+  ASSERT_TRUE(ReplaceFile(upper + "/srv/more", "x", 0644));
+  EXPECT_EQ(Ask("tenants.fs", "alice", {}).items[0].at("layers").at(0), layers[0]);
+  EXPECT_REFUSED(Ask("tenants.fs", "bob", {}), ApiCode::kNotFound, "bob");
 }
 
 TEST_F(CoreTest, StopsWhatDoesNotRun) {
