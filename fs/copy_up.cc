@@ -1,6 +1,9 @@
 #include "fs/copy_up.h"
 
+#include <fcntl.h>
 #include <sys/xattr.h>
+
+#include <algorithm>
 
 #include "fs/file_copy.h"
 #include "fs/reading_turn.h"
@@ -14,7 +17,8 @@ struct CopyUp::Source {
   int directory;
   std::string name;  // "." for a directory
   struct stat st;
-  UniqueFd file;  // of a regular file
+  std::unique_ptr<DataPart> data;  // set: its data stay where they are
+  UniqueFd file;                   // of a regular file with which its data are copied
 };
 
 Done MarkImpure(Node& directory, DirectoryFds& fds) {
@@ -33,7 +37,8 @@ std::mutex& CopyUp::MutexOf(const Node& node) {
 
 bool CopyUp::IsReady(Node& node, Data data) {
   const Node& current = node.Current();
-  return current.in_upper && (data == Data::kUntouched || !current.incomplete);
+  return current.in_upper && !current.completing &&
+         (data == Data::kUntouched || !current.incomplete);
 }
 
 Done CopyUp::Ensure(Node& node, Data data) {
@@ -47,18 +52,51 @@ Done CopyUp::Ensure(Node& node, Data data) {
     lock.lock();
   }
   if (IsReady(node, data)) return {};
+  if (node.in_upper) return Complete(node, data);
   Done done = node.is_directory() ? CopyDirectory(node) : CopyFile(node, data);
   if (done) at_.counters.Add(FsCounter::kCopyUps);
   return done;
 }
 
-Answer<CopyUp::Source> CopyUp::OpenSource(Node& node) {
+Answer<std::shared_lock<std::shared_mutex>> CopyUp::LockToChange(Node& node, Data data) {
+  for (;;) {
+    BAILEY_TRY(Ensure(node, data));
+    std::shared_lock lock(at_.tree_lock);
+    if (!node.Current().completing) return lock;
+  }
+}
+
+namespace {
+
+constexpr size_t kMaxRedirect = 256;  // what the kernel's overlayfs would write
+
+// Where the data of a lower file are, to be left there; nullptr if they cannot be.
+std::unique_ptr<DataPart> DataToLeave(const Node& node, const struct stat& st) {
+  if (!S_ISREG(st.st_mode) || st.st_size == 0 || node.gone) return nullptr;
+  const auto join = [&](const std::string& directory) {
+    return directory.empty() ? node.at.text : directory + "/" + node.at.text;
+  };
+  const Directory& parent = *node.at.parent->directory;
+  const auto part = std::find_if(parent.lowers.begin(), parent.lowers.end(),
+                                 [&](const auto& lower) { return lower->layer == node.layer; });
+  std::string path_below = join(parent.path_below);
+  if (part == parent.lowers.end() || path_below.size() >= kMaxRedirect) return nullptr;
+  if (node.data != nullptr) return std::make_unique<DataPart>(*node.data);
+  return std::make_unique<DataPart>(
+      DataPart{node.layer, join((*part)->path), st.st_blocks, std::move(path_below)});
+}
+
+}  // namespace
+
+Answer<CopyUp::Source> CopyUp::OpenSource(Node& node, Data data) {
   const std::shared_lock lock(at_.tree_lock);
   auto place = at_.locator.Locate(node);
   if (!place) return place.error();
-  Source source{place->holder, place->directory, place->is_file() ? "." : place->name, {}, {}};
+  Source source{place->holder, place->directory, place->is_file() ? "." : place->name, {}, {}, {}};
   if (::fstatat(place->directory, place->name, &source.st, place->flags) != 0) return Refuse();
   if (!S_ISREG(node.type)) return source;
+  if (data == Data::kUntouched) source.data = DataToLeave(node, source.st);
+  if (source.data != nullptr) return source;
   auto file = at_.locator.Open(node, O_RDONLY | O_NOATIME);
   if (!file) return file.error();
   source.file = std::move(*file);
@@ -72,8 +110,12 @@ Answer<UniqueFd> CopyUp::MakeCopy(const Source& source, const std::string& name,
   if (S_ISREG(source.st.st_mode)) {
     copy.Reset(::openat(work, name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
     if (!copy) return Refuse();
-    if (data == Data::kDropped) return copy;
-    if (source.st.st_size != 0) ReadingTurn::GiveUpMine();
+    if (data == Data::kDropped || source.st.st_size == 0) return copy;
+    if (source.data != nullptr) {
+      if (::ftruncate(copy.get(), source.st.st_size) != 0) return Refuse();
+      return copy;
+    }
+    ReadingTurn::GiveUpMine();
     const auto copied = CopyData(source.file.get(), copy.get(), source.st.st_size);
     if (!copied) return copied.error();
     at_.counters.Add(FsCounter::kCopyUpBytes, *copied);
@@ -81,8 +123,9 @@ Answer<UniqueFd> CopyUp::MakeCopy(const Source& source, const std::string& name,
   }
   if (S_ISLNK(source.st.st_mode)) {
     std::string target(PATH_MAX, '\0');
-    const ssize_t size =
-        ::readlinkat(source.directory, source.name.c_str(), target.data(), target.size());
+    // A kept one is open itself.
+    const char* link = source.name == "." ? "" : source.name.c_str();
+    const ssize_t size = ::readlinkat(source.directory, link, target.data(), target.size());
     if (size < 0) return Refuse();
     target.resize(static_cast<size_t>(size));
     if (::symlinkat(target.c_str(), work, name.c_str()) != 0) return Refuse();
@@ -93,7 +136,7 @@ Answer<UniqueFd> CopyUp::MakeCopy(const Source& source, const std::string& name,
   return copy;
 }
 
-// Owner, attributes, number, mode and times.
+// Owner, attributes, number, marks, mode and times.
 Done CopyUp::Dress(const Node& node, const Source& source, const std::string& name) {
   const int work = at_.work.fd();
   BAILEY_TRY(DoneOrErrno(
@@ -101,17 +144,19 @@ Done CopyUp::Dress(const Node& node, const Source& source, const std::string& na
   // A kept file has no name any more; its attributes went with it.
   if (!node.kept) BAILEY_TRY(CopyAttributes(source.directory, source.name, work, name));
   // One of several hard links becomes a file of its own, and so gets a number of its own.
-  if (!node.is_directory() && source.st.st_nlink == 1) {
-    const std::string number = std::to_string(node.number);
-    if (!ThreadPlace::Enter(work)) return Refuse();
-    BAILEY_TRY(
-        DoneOrErrno(::lsetxattr(name.c_str(), kOriginMark, number.data(), number.size(), 0)));
-  }
+  if (!node.is_directory() && source.st.st_nlink == 1)
+    BAILEY_TRY(Mark(name, kOriginMark, std::to_string(node.number)));
+  if (source.data != nullptr) BAILEY_TRY(Mark(name, kMetacopyMark, ""));
   return CopyIdentity(source.st, work, name);
 }
 
+Done CopyUp::Mark(const std::string& name, const char* mark, const std::string& value) {
+  if (!ThreadPlace::Enter(at_.work.fd())) return Refuse();
+  return DoneOrErrno(::lsetxattr(name.c_str(), mark, value.data(), value.size(), 0));
+}
+
 Done CopyUp::CopyFile(Node& node, Data data) {
-  auto source = OpenSource(node);
+  auto source = OpenSource(node, data);
   if (!source) return source.error();
   WorkItem item(at_.work, at_.work.NewName());
   // Emptied with the copy, so this is when its data change.
@@ -120,8 +165,8 @@ Done CopyUp::CopyFile(Node& node, Data data) {
   if (!copy) return copy.error();
   BAILEY_TRY(Dress(node, *source, item.name()));
   // Else a power cut after the rename could leave an empty file where the template's one was.
-  if (*copy && source->st.st_size != 0 && data != Data::kDropped && ::fdatasync(copy->get()) != 0)
-    return Refuse();
+  const bool has_data = *copy && source->st.st_size != 0 && data != Data::kDropped;
+  if (has_data && source->data == nullptr && ::fdatasync(copy->get()) != 0) return Refuse();
   return CommitFile(node, *source, std::move(*copy), item);
 }
 
@@ -145,31 +190,45 @@ Done CopyUp::CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& ite
   const uint64_t number = has_origin ? node.number.load() : at_.numbers.Map(own.st_dev, own.st_ino);
   const std::unique_lock lock(at_.tree_lock);
   if (!node.gone) BAILEY_TRY(MoveIntoTree(node, item));
-  const bool in_use = at_.backings.InUse(node);
-  if (!in_use && !node.gone) {
-    at_.backings.Retire(node);
-    node.has_origin = has_origin;
-    node.number = number;
-    node.data.reset();
-    node.incomplete = false;
-    node.in_upper = true;
+  const bool has_own_data = source.data == nullptr;
+  if (node.gone || (has_own_data && at_.backings.InUse(node))) {
+    if (node.gone && !copy) copy.Reset(::openat(at_.work.fd(), item.c_str(), O_PATH | O_NOFOLLOW));
+    Succeed(node, std::move(source.file), std::move(copy), number, has_origin);
     return {};
   }
-  // Open files go on reading the lower file, by this node; the name leads to a new one.
+  if (has_own_data) {
+    at_.backings.Retire(node);
+    node.data.reset();
+    node.incomplete = false;
+  } else {
+    node.data = std::move(source.data);
+    node.incomplete = true;
+  }
+  node.has_origin = has_origin;
+  node.number = number;
+  node.in_upper = true;  // last: seen without a lock
+  return {};
+}
+
+// Open files go on reading `lower`, by this node; the name leads to a new one. `file` is that of a
+// node that is gone.
+void CopyUp::Succeed(Node& node, UniqueFd lower, UniqueFd file, uint64_t number, bool has_origin) {
   auto next = std::make_unique<Node>();
   next->type = node.type;
   next->number = number;
   next->has_origin = has_origin;
   next->in_upper = true;
   next->gone = node.gone.load();
-  if (node.gone) next->kept = std::move(copy);  // its name goes with `item`
-  if (!node.kept) node.kept = std::move(source.file);
+  if (node.gone) next->kept = std::move(file);
+  if (!node.in_upper && node.kept) lower = std::move(node.kept);
+  node.kept = std::move(lower);
+  node.data.reset();
+  node.incomplete = false;
   at_.table.Succeed(node, std::move(next));
-  return {};
 }
 
 Done CopyUp::CopyDirectory(Node& node) {
-  auto source = OpenSource(node);
+  auto source = OpenSource(node, Data::kUntouched);
   if (!source) return source.error();
   WorkItem item(at_.work, at_.work.NewName());
   if (::mkdirat(at_.work.fd(), item.c_str(), 0700) != 0) return Refuse();

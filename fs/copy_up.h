@@ -1,6 +1,8 @@
 // CopyUp: moves what a lower layer has into the upper before it is changed. The copy is made in the
 // work area with everything that it must keep (owner, mode, times, attributes, st_ino) and appears
-// by one rename. Thread-safe; the caller holds no lock. docs/DESIGN.md, "fs: locks and lifetimes".
+// by one rename. Of a regular file, a change of its attributes moves the attributes only
+// (overlayfs' metacopy); its data follow, into the same file, when they are about to change.
+// Thread-safe; the caller holds no lock. docs/DESIGN.md, "fs: locks and lifetimes".
 #pragma once
 
 #include <array>
@@ -9,6 +11,7 @@
 
 #include "base/counters.h"
 #include "fs/backing.h"
+#include "fs/completion.h"
 #include "fs/locator.h"
 #include "fs/node_table.h"
 #include "fs/resolver.h"
@@ -18,8 +21,8 @@ namespace bailey::fs {
 
 class CopyUp {
  public:
-  // What the caller is about to do with the file: change its attributes, write to its data, or
-  // truncate it to nothing.
+  // What the caller is about to do with the file: change its attributes or names, write to its
+  // data, or truncate it to nothing.
   enum class Data { kUntouched, kWanted, kDropped };
   struct Parts {
     std::shared_mutex& tree_lock;
@@ -30,6 +33,7 @@ class CopyUp {
     InodeNumbers& numbers;
     WorkArea& work;
     Backings& backings;
+    Completion& completion;
     CounterPage<FsCounter>& counters;
   };
   explicit CopyUp(const Parts& parts) : at_(parts) {}
@@ -37,25 +41,31 @@ class CopyUp {
   // After it, node.Current() lies in the upper, and so do all directories above it. EROFS without
   // an upper.
   Done Ensure(Node& node, Data data = Data::kWanted);
+  // The same, and the tree lock, shared; nobody copies the node's data meanwhile.
+  Answer<std::shared_lock<std::shared_mutex>> LockToChange(Node& node, Data data);
 
  private:
   struct Source;
   static bool IsReady(Node& node, Data data);
-  Answer<Source> OpenSource(Node& node);
+  Answer<Source> OpenSource(Node& node, Data data);
   Done CopyFile(Node& node, Data data);
   Done CopyDirectory(Node& node);
   Answer<UniqueFd> MakeCopy(const Source& source, const std::string& name, Data data);
   Done Dress(const Node& node, const Source& source, const std::string& name);
+  Done Mark(const std::string& name, const char* mark, const std::string& value);
   Done CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& item);
   Done MoveIntoTree(Node& node, WorkItem& item);
+  Done Complete(Node& node, Data data);
+  Done CommitData(Node& node, UniqueFd file, UniqueFd lower);
+  void Succeed(Node& node, UniqueFd lower, UniqueFd file, uint64_t number, bool has_origin);
   std::mutex& MutexOf(const Node& node);
 
   Parts at_;
   std::array<std::mutex, 64> mutexes_;  // before the tree lock
 };
 
-// Marks the upper part of a directory as having entries whose number is not their own. The tree
-// lock is held exclusively.
+// Marks the upper part of a directory as having entries whose number or data are not their own.
+// The tree lock is held exclusively.
 Done MarkImpure(Node& directory, DirectoryFds& fds);
 
 }  // namespace bailey::fs

@@ -65,7 +65,7 @@ Done CopyAttributes(int from, const std::string& name, int to, const std::string
   for (size_t at = 0; at < static_cast<size_t>(size);) {
     const std::string attribute = names.c_str() + at;
     at += attribute.size() + 1;
-    if (attribute.starts_with(kOverlayPrefix)) continue;
+    if (attribute.starts_with(kOverlayPrefix) || attribute.starts_with(kOwnPrefix)) continue;
     value.resize(64UL * 1024);  // XATTR_SIZE_MAX
     const ssize_t got = ::lgetxattr(name.c_str(), attribute.c_str(), value.data(), value.size());
     if (got < 0 && MustCopy(attribute)) return Refuse();

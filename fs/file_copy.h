@@ -15,8 +15,8 @@ namespace bailey::fs {
 Answer<uint64_t> CopyData(int from, int to, off_t size);
 
 // Extended attributes of the entry `name` of `from` to the entry `to_name` of `to`, except
-// overlayfs' own. Both are looked at without following symlinks. Changes the thread's working
-// directory.
+// overlayfs' own and ours. Both are looked at without following symlinks. Changes the thread's
+// working directory.
 Done CopyAttributes(int from, const std::string& name, int to, const std::string& to_name);
 
 // Mode and times of `st` for the entry `name` of `directory`. Order of a copy: data, owner,

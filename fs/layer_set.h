@@ -49,6 +49,9 @@ inline constexpr char kMetacopyMark[] = "trusted.overlay.metacopy";  // the data
 // Ours: the st_ino (decimal) that a file had before it was copied up. The kernel's own record, a
 // file handle in trusted.overlay.origin, could only be read by open_by_handle_at.
 inline constexpr char kOriginMark[] = "trusted.bailey.ino";
+// Ours: what the attributes of a file are to be while its data are copied into it (completion.h).
+inline constexpr char kCompletionMark[] = "trusted.bailey.completing";
+inline constexpr char kOwnPrefix[] = "trusted.bailey.";
 
 // The value of an attribute of an open file; empty when there is none.
 std::string AttributeOf(int fd, const char* name);

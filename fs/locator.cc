@@ -49,7 +49,11 @@ Answer<UniqueFd> Locator::OpenData(const DataPart& data, int flags) {
 }
 
 Answer<UniqueFd> Locator::Open(Node& node, int flags) {
-  if (node.data != nullptr && !node.kept) return OpenData(*node.data, flags);
+  if (node.data != nullptr) return OpenData(*node.data, flags);
+  return OpenItself(node, flags);
+}
+
+Answer<UniqueFd> Locator::OpenItself(Node& node, int flags) {
   const auto place = Locate(node);
   if (!place) return place.error();
   UniqueFd fd(place->is_file() ? ::fcntl(place->directory, F_DUPFD_CLOEXEC, 0)

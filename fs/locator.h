@@ -24,9 +24,11 @@ class Locator {
   // ESTALE when no path leads there and nothing was kept open.
   Answer<Place> Locate(Node& node);
   Answer<struct stat> Stat(Node& node);
-  // The file itself, opened anew. O_NOFOLLOW and O_CLOEXEC are added. Not for files that are kept
-  // when `flags` want more than those were opened with.
+  // The file with the data, opened anew. O_NOFOLLOW and O_CLOEXEC are added. Not for files that are
+  // kept when `flags` want more than those were opened with.
   Answer<UniqueFd> Open(Node& node, int flags);
+  // The file with the attributes, which may lack its data.
+  Answer<UniqueFd> OpenItself(Node& node, int flags);
 
  private:
   Answer<UniqueFd> OpenData(const DataPart& data, int flags);

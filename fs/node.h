@@ -47,11 +47,12 @@ struct Directory {
   std::atomic<Purity> purity = Purity::kUnknown;  // of the upper part: trusted.overlay.impure
 };
 
-// Where the data of a file are that has only its attributes in a higher layer (metacopy; written by
-// the kernel's overlayfs, not by us).
+// Where the data of a file are that has only its attributes in a higher layer (metacopy).
 struct DataPart {
   LayerIndex layer;
   std::string path;
+  blkcnt_t blocks = 0;     // what st_blocks shows
+  std::string path_below;  // as the layers below the upper show it: what a redirect must say
 };
 
 // The file that the kernel reads and writes by itself (fs/backing.h; guarded by its mutex).
@@ -75,6 +76,7 @@ struct Node {
   std::unique_ptr<Directory> directory;
 
   std::atomic<bool> incomplete = false;  // `data` is set
+  std::atomic<bool> completing = false;  // `settled` is set
 
   // Changed under the tree lock held exclusively.
   Name at;
@@ -83,6 +85,9 @@ struct Node {
   std::atomic<bool> in_upper = false;              // never goes back
   LayerIndex layer = kUpperLayer;  // not a directory and not in the upper: the lower that has it
   std::unique_ptr<DataPart> data;  // its data are not where its attributes are
+  // While the data of an incomplete file of the upper are copied into it: its attributes, which
+  // the copying spoils and then restores. Nobody may change them meanwhile.
+  std::unique_ptr<struct stat> settled;
   bool has_origin = false;         // carries kOriginMark on disk
   std::atomic<bool> gone = false;  // no name leads here any more; `kept` is the file, if wanted
   UniqueFd kept;                   // the file itself, when no path leads to what handles refer to

@@ -252,6 +252,13 @@ void NodeTable::Succeed(Node& node, std::unique_ptr<Node> successor) {
     names_.insert(&next->at);
     node.at = Name{};  // its file is `kept` from now on
   }
+  next->other_names = std::exchange(node.other_names, {});
+  for (const auto& name : next->other_names) name->node = next;
+  if (node.link_number != 0) {
+    next->link_device = std::exchange(node.link_device, 0);
+    next->link_number = std::exchange(node.link_number, 0);
+    links_[{next->link_device, next->link_number}] = next;
+  }
   node.successor = next;
   ++next->references;
 }

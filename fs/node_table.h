@@ -52,7 +52,7 @@ class NodeTable {
                 std::string_view new_name);
   // Both names are known.
   void SwapNames(Node& a_parent, std::string_view a_name, Node& b_parent, std::string_view b_name);
-  // `successor` takes the name of `node`.
+  // `successor` takes all names of `node`.
   void Succeed(Node& node, std::unique_ptr<Node> successor);
 
   size_t size() const;

@@ -103,16 +103,15 @@ Answer<bool> Resolver::TakeDirectory(Walk& walk, LayerIndex layer, int directory
   return false;
 }
 
-uint64_t Resolver::NumberOf(const Walk& walk, int directory, const std::string& name) {
-  const struct stat& st = walk.found.st;
-  if (IsImpure(walk.parent)) {
-    const auto text = MarkOf(directory, name, kOriginMark);
-    uint64_t number = 0;
-    if (text &&
-        std::from_chars(text->data(), text->data() + text->size(), number).ec == std::errc())
-      return number;
-  }
-  return numbers_.Map(st.st_dev, st.st_ino);
+// The number that a file had before it was copied up.
+std::optional<uint64_t> Resolver::OriginOf(const Walk& walk, int directory,
+                                           const std::string& name) {
+  if (!IsImpure(walk.parent)) return std::nullopt;
+  const auto text = MarkOf(directory, name, kOriginMark);
+  uint64_t number = 0;
+  if (text && std::from_chars(text->data(), text->data() + text->size(), number).ec == std::errc())
+    return number;
+  return std::nullopt;
 }
 
 // A file ends the walk, unless it lacks its data.
@@ -121,20 +120,44 @@ Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
   Found& found = walk.found;
   if (walk.seeks_data && !S_ISREG(st.st_mode)) return Refuse(EIO);
   if (!walk.any && layer == kUpperLayer) {
-    const uint64_t own = found.number;
-    found.number = NumberOf(walk, directory, name);
-    found.has_origin = found.number != own;
+    const auto origin = OriginOf(walk, directory, name);
+    found.has_origin = origin.has_value();
+    if (origin) found.number = *origin;
   }
   walk.any = true;
-  const bool may_lack =
-      layer != layers_.last() && MayLackData(st) &&
-      (layer != kUpperLayer || !walk.parent.directory->lowers.empty() || IsImpure(walk.parent));
-  if (may_lack && MarkOf(directory, name, kMetacopyMark)) {
+  const auto lacks = LacksData(walk, layer, directory, name, st);
+  if (!lacks) return lacks.error();
+  if (*lacks) {
     walk.seeks_data = true;
     BAILEY_TRY(walk.Follow(MarkOf(directory, name, kRedirectMark).value_or("")));
     return false;
   }
-  if (walk.seeks_data) found.data.reset(new DataPart{layer, std::move(path)});
+  if (walk.seeks_data)
+    found.data = std::make_unique<DataPart>(DataPart{layer, std::move(path), st.st_blocks, {}});
+  return true;
+}
+
+Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, int directory,
+                                 const std::string& name, const struct stat& st) {
+  if (layer == layers_.last()) return false;
+  const bool upper = layer == kUpperLayer;
+  // What was copied up is asked in any case: how many blocks a half copied file has, nobody knows.
+  if (!(upper && walk.found.has_origin)) {
+    if (!MayLackData(st)) return false;
+    if (upper && walk.parent.directory->lowers.empty() && !IsImpure(walk.parent)) return false;
+  }
+  if (!MarkOf(directory, name, kMetacopyMark)) return false;
+  if (!upper) return true;
+  if (st.st_size == 0) {
+    // Truncated, and then a crash: complete, and must not count as incomplete when it has grown.
+    BAILEY_TRY(DoneOrErrno(::lremovexattr(name.c_str(), kMetacopyMark)));
+    return false;
+  }
+  if (const auto mark = MarkOf(directory, name, kCompletionMark); mark) {
+    BAILEY_TRY(completion_.Mend(directory, name, *mark));
+    if (::fstatat(directory, name.c_str(), &walk.found.st, AT_SYMLINK_NOFOLLOW) != 0)
+      return Refuse();
+  }
   return true;
 }
 
@@ -247,6 +270,7 @@ Answer<Found> Resolver::Resolve(Node& parent, const std::string& name) {
   if (!done) return done.error();
   if (!walk.any) return Refuse(ENOENT);
   if (walk.seeks_data && walk.found.data == nullptr) return Refuse(EIO);
+  if (walk.found.data != nullptr) walk.found.data->path_below = walk.found.path_below;
   return std::move(walk.found);
 }
 

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "fs/completion.h"
 #include "fs/directory_fds.h"
 #include "fs/inode_numbers.h"
 #include "fs/node.h"
@@ -28,8 +30,12 @@ struct Found {
 class Resolver {
  public:
   Resolver(const LayerSet& layers, const Projection& projection, DirectoryFds& fds,
-           InodeNumbers& numbers)
-      : layers_(layers), projection_(projection), fds_(fds), numbers_(numbers) {}
+           InodeNumbers& numbers, Completion& completion)
+      : layers_(layers),
+        projection_(projection),
+        fds_(fds),
+        numbers_(numbers),
+        completion_(completion) {}
 
   // ENOENT when nothing is visible there.
   Answer<Found> Resolve(Node& parent, const std::string& name);
@@ -51,12 +57,15 @@ class Resolver {
   Answer<bool> TakeDirectory(Walk& walk, LayerIndex layer, int directory, const std::string& name);
   Answer<bool> TakeFile(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                         const struct stat& st, std::string path);
-  uint64_t NumberOf(const Walk& walk, int directory, const std::string& name);
+  Answer<bool> LacksData(Walk& walk, LayerIndex layer, int directory, const std::string& name,
+                         const struct stat& st);
+  std::optional<uint64_t> OriginOf(const Walk& walk, int directory, const std::string& name);
 
   const LayerSet& layers_;
   const Projection& projection_;
   DirectoryFds& fds_;
   InodeNumbers& numbers_;
+  Completion& completion_;
 };
 
 }  // namespace bailey::fs

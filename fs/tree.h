@@ -123,10 +123,11 @@ class Tree {
   Answer<bool> IsEmptyDirectory(Node& directory);
   void NameRemoved(Node& child, Node& parent, const std::string& name, UniqueFd kept);
   UniqueFd KeepIfNeeded(Node& child);
+  Done PrepareToShow(Node& file, Node& directory);
   Done LinkIntoTree(Node& source, int parent, const std::string& name);
   Done ApplyAttributes(Node& node, const Attributes& change, int file);
 
-  Done PrepareToMove(Node& directory, const Node& to);
+  Done PrepareToMove(Node& node, Node& to);
   Done RenameLocked(Move& move);
   Done Exchange(Move& move);
   Done MoveFile(Move& move, bool whiteout);
@@ -145,6 +146,7 @@ class Tree {
   Backings backings_;
   NodeTable table_;
   Locator locator_;
+  Completion completion_;
   Resolver resolver_;
   CopyUp copy_up_;
 };

@@ -74,10 +74,10 @@ Done Tree::ApplyAttributes(Node& node, const Attributes& change, int file) {
 Answer<struct stat> Tree::SetAttributes(Node& node, const Attributes& change, int file) {
   const bool emptied = (change.valid & Attributes::kSize) != 0 && change.size == 0;
   const bool sized = (change.valid & Attributes::kSize) != 0;
-  BAILEY_TRY(copy_up_.Ensure(node, emptied ? CopyUp::Data::kDropped
-                                   : sized ? CopyUp::Data::kWanted
-                                           : CopyUp::Data::kUntouched));
-  const std::shared_lock lock(tree_lock_);
+  const auto lock = copy_up_.LockToChange(node, emptied ? CopyUp::Data::kDropped
+                                                : sized ? CopyUp::Data::kWanted
+                                                        : CopyUp::Data::kUntouched);
+  if (!lock) return lock.error();
   Node& current = node.Current();
   BAILEY_TRY(ApplyAttributes(current, change, file));
   const auto st = locator_.Stat(current);
@@ -110,8 +110,8 @@ Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
 Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view value, int flags,
                         bool keep_setgid) {
   if (!IsTenants(name)) return Deny(name.starts_with("trusted.") ? EPERM : EOPNOTSUPP);
-  BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
-  const std::shared_lock lock(tree_lock_);
+  const auto lock = copy_up_.LockToChange(node, CopyUp::Data::kUntouched);
+  if (!lock) return lock.error();
   const auto place = locator_.Locate(node.Current());
   if (!place) return place.error();
   const auto target = Aim(*place);
@@ -159,8 +159,8 @@ Done Tree::RemoveAttribute(Node& node, const std::string& name) {
     const bool is_acl = name.starts_with("system.posix_acl_");
     return is_acl && value.error().number == ENODATA ? Done() : Done(value.error());
   }
-  BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
-  const std::shared_lock lock(tree_lock_);
+  const auto lock = copy_up_.LockToChange(node, CopyUp::Data::kUntouched);
+  if (!lock) return lock.error();
   const auto place = locator_.Locate(node.Current());
   if (!place) return place.error();
   const auto target = Aim(*place);

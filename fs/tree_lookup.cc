@@ -21,9 +21,9 @@ Tree::Tree(Options options)
         counters_.Subtract(FsCounter::kNodes);
       }),
       locator_(layers_, fds_),
-      resolver_(layers_, projection_, fds_, numbers_),
-      copy_up_(
-          {tree_lock_, layers_, table_, fds_, locator_, numbers_, work_, backings_, counters_}) {}
+      resolver_(layers_, projection_, fds_, numbers_, completion_),
+      copy_up_({tree_lock_, layers_, table_, fds_, locator_, numbers_, work_, backings_,
+                completion_, counters_}) {}
 
 Done Tree::Open() {
   Node& root = table_.root();
@@ -46,7 +46,13 @@ struct stat Tree::Shown(const Node& node, struct stat st) const {
   // A merged directory's subdirectories are not counted: 1 says so to find(1) and its like, and it
   // does not change at copy-up.
   if (node.is_directory() && !node.directory->lowers.empty()) st.st_nlink = 1;
-  if (!node.work_name.empty()) st.st_nlink = 0;
+  if (!node.work_name.empty() || (node.gone && !node.in_upper)) st.st_nlink = 0;
+  if (node.incomplete) st.st_blocks = node.data->blocks;
+  if (node.settled != nullptr) {
+    st.st_mode = node.settled->st_mode;
+    st.st_atim = node.settled->st_atim;
+    st.st_mtim = node.settled->st_mtim;
+  }
   return st;
 }
 

@@ -41,9 +41,10 @@ Done Tree::LinkIntoTree(Node& source, int parent, const std::string& name) {
 
 Answer<Entry> Tree::Link(Node& node, Node& parent, const std::string& name) {
   BAILEY_TRY(MayCreate(parent, name));
-  BAILEY_TRY(copy_up_.Ensure(node));
+  BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
   const std::unique_lock lock(tree_lock_);
   Node& source = node.Current();
+  BAILEY_TRY(PrepareToShow(source, parent));
   const auto fd = fds_.Upper(parent);
   if (!fd) return fd.error();
   BAILEY_TRY(LinkIntoTree(source, (*fd)->get(), name));
@@ -53,7 +54,6 @@ Answer<Entry> Tree::Link(Node& node, Node& parent, const std::string& name) {
     source.kept.Reset();  // a path leads to it now
   }
   table_.AddName(source, parent, name);
-  if (source.has_origin) BAILEY_TRY(MarkImpure(parent, fds_));
   const auto st = locator_.Stat(source);
   if (!st) return st.error();
   table_.MarkLinked(source, st->st_dev, st->st_ino);
@@ -66,8 +66,8 @@ Answer<Entry> Tree::Link(Node& node, Node& parent, const std::string& name) {
 UniqueFd Tree::KeepIfNeeded(Node& child) {
   if (child.kept || (child.type == S_IFREG && child.handles == 0)) return UniqueFd();
   if (S_ISREG(child.type)) {
-    auto file = locator_.Open(child, child.in_upper ? O_RDWR : O_RDONLY);
-    if (!file) file = locator_.Open(child, O_RDONLY);
+    auto file = locator_.OpenItself(child, child.in_upper ? O_RDWR : O_RDONLY);
+    if (!file) file = locator_.OpenItself(child, O_RDONLY);
     return file ? std::move(*file) : UniqueFd();
   }
   auto file = locator_.Open(child, child.is_directory() ? O_RDONLY : O_PATH);

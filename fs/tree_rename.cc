@@ -19,12 +19,14 @@ struct Tree::Move {
 
 // A merged directory takes its lower parts along by a redirect; one of the upper alone must not be
 // merged with what lies below its new place.
-Done Tree::PrepareToMove(Node& directory, const Node& to) {
-  const auto fd = fds_.Upper(directory);
+Done Tree::PrepareToMove(Node& node, Node& to) {
+  if (!node.is_directory()) return PrepareToShow(node, to);
+  BAILEY_TRY(MarkImpure(to, fds_));
+  const auto fd = fds_.Upper(node);
   if (!fd) return fd.error();
-  const auto& lowers = directory.directory->lowers;
+  const auto& lowers = node.directory->lowers;
   if (!lowers.empty()) {
-    const std::string redirect = "/" + directory.directory->path_below;
+    const std::string redirect = "/" + node.directory->path_below;
     return DoneOrErrno(
         ::fsetxattr((*fd)->get(), kRedirectMark, redirect.data(), redirect.size(), 0));
   }
@@ -68,13 +70,11 @@ Done Tree::MoveDirectory(Move& move, bool whiteout) {
 
 Done Tree::Exchange(Move& move) {
   if (move.target == nullptr) return Refuse(ENOENT);
-  if (move.source.is_directory()) BAILEY_TRY(PrepareToMove(move.source, move.to));
-  if (move.target->is_directory()) BAILEY_TRY(PrepareToMove(*move.target, move.from));
+  BAILEY_TRY(PrepareToMove(move.source, move.to));
+  BAILEY_TRY(PrepareToMove(*move.target, move.from));
   BAILEY_TRY(DoneOrErrno(::renameat2(move.from_fd->get(), move.old_name.c_str(), move.to_fd->get(),
                                      move.new_name.c_str(), RENAME_EXCHANGE)));
   table_.SwapNames(move.from, move.old_name, move.to, move.new_name);
-  if (move.target->has_origin || move.target->is_directory())
-    BAILEY_TRY(MarkImpure(move.from, fds_));
   return {};
 }
 
@@ -94,12 +94,8 @@ Done Tree::RenameLocked(Move& move) {
   }
   const auto covers = resolver_.LowerHas(move.from, move.old_name);
   if (!covers) return covers.error();
-  if (move.source.is_directory()) {
-    BAILEY_TRY(PrepareToMove(move.source, move.to));
-    BAILEY_TRY(MoveDirectory(move, *covers));
-  } else {
-    BAILEY_TRY(MoveFile(move, *covers));
-  }
+  BAILEY_TRY(PrepareToMove(move.source, move.to));
+  BAILEY_TRY(move.source.is_directory() ? MoveDirectory(move, *covers) : MoveFile(move, *covers));
   if (move.target != nullptr) NameRemoved(*move.target, move.to, move.new_name, std::move(kept));
   table_.MoveName(move.source, move.from, move.old_name, move.to, move.new_name);
   return {};
@@ -128,7 +124,7 @@ Done Tree::Rename(Node& from, const std::string& old_name, Node& to, const std::
     lock.unlock();
     if (!pinned) return pinned.error();
     const PinnedNode child(table_, *pinned);
-    BAILEY_TRY(copy_up_.Ensure(*child));
+    BAILEY_TRY(copy_up_.Ensure(*child, CopyUp::Data::kUntouched));
   }
   const std::unique_lock lock(tree_lock_);
   const auto pinned_source = PinChild(from, old_name);
@@ -143,7 +139,6 @@ Done Tree::Rename(Node& from, const std::string& old_name, Node& to, const std::
   if (!to_fd) return to_fd.error();
   Move move{from, old_name, to, new_name, *source, target.get(), *from_fd, *to_fd};
   BAILEY_TRY(CheckMove(move, flags));
-  if (move.source.has_origin || move.source.is_directory()) BAILEY_TRY(MarkImpure(to, fds_));
   return (flags & RENAME_EXCHANGE) != 0 ? Exchange(move) : RenameLocked(move);
 }
 

@@ -44,8 +44,7 @@ class Pair:
 
     def mount(self, name, kind, upper=None):
         return harness.Mount(self.lowers, upper or f"{self.home}/{name}-upper",
-                             f"{self.home}/{name}-work", f"{self.home}/{name}", kind=kind,
-                             metacopy="on" if upper else "off")
+                             f"{self.home}/{name}-work", f"{self.home}/{name}", kind=kind)
 
     def stop(self):
         self.tested.stop()
@@ -85,6 +84,7 @@ def show(history, count=10):
     early = history[:-count]
     wanted = [lines[early.index(item)] for item in related(history[-1][0], early)[-count:]]
     text = "\n  ".join([*wanted, *(["…"] if early else []), *lines[-count:]])
+    text = re.sub(r"(b'[^']{30})[^']{30,}'|(b\"[^\"]{30})[^\"]{30,}\"", r"\1\2…", text)
     return re.sub("n{20,}", "n…", text)
 
 

@@ -45,10 +45,10 @@ class Mount:
     """One union mount: `lowers` (the first is topmost) below `upper`, visible at `point`."""
 
     def __init__(self, lowers, upper, work, point, kind=TESTED, options=(), limits=None,
-                 metacopy="on"):
+                 index="off"):
         self.lowers, self.upper, self.work, self.point = lowers, upper, work, point
         self.kind, self.options, self.limits = kind, list(options), limits
-        self.metacopy = metacopy  # of overlayfs
+        self.index = index  # of overlayfs
         self.server = None
         self.log = f"{point}.log"
         for directory in (upper, work, point):
@@ -64,7 +64,7 @@ class Mount:
         if self.kind == "overlay":
             syscalls.mount("overlay", self.point, "overlay", 0, ",".join(
                 [f"lowerdir={':'.join(self.lowers)},upperdir={self.upper},workdir={self.work}",
-                 f"redirect_dir=on,metacopy={self.metacopy},index=off,xino=off",
+                 f"redirect_dir=on,metacopy=on,index={self.index},xino=off",
                  *self.options]))
             return
         before = os.stat(self.point).st_dev

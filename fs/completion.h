@@ -1,0 +1,38 @@
+// Completion: copies the data of a file that has only its attributes in the upper (metacopy) into
+// it. In place, for all its names must get them. Writing takes setuid, capabilities and times away,
+// so these are written down beside the file before, and restored before the file counts as
+// complete: a crash in between is mended when the file is next found. Thread-safe.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "fs/answer.h"
+
+namespace bailey::fs {
+
+class Completion {
+ public:
+  Completion();
+
+  // The data of `from` into `file`, which is open O_RDWR, has the size of its data and had the
+  // attributes `st`; they last on disk. Returns the bytes copied. After a failure the file is as
+  // it was. Nobody else changes its attributes meanwhile.
+  Answer<uint64_t> Copy(int from, int file, const struct stat& st);
+  // Takes away the marks by which a file was known as incomplete.
+  static Done Finish(int file);
+  // Of an incomplete file that was just found, with the value of its kCompletionMark: if another
+  // session left it in the middle of a copy, its attributes are restored. Changes the thread's
+  // working directory.
+  Done Mend(int directory, const std::string& name, const std::string& mark);
+
+ private:
+  struct Saved;
+  const uint64_t session_;
+  std::mutex mutex_;  // leaf: one of two who find the same file mends it
+};
+
+}  // namespace bailey::fs
