@@ -126,6 +126,8 @@ Result<ControlRequest> ReadRequest(const std::string& op, Members& in) {
   if (op == "wait") return ReadWait(in);
   if (op == "exec") return ReadExec(in);
   if (op == "stop") return ReadStop(in);
+  if (op == "suspend") return SuspendRequest{};
+  if (op == "resume") return ResumeRequest{};
   if (op == "set") {
     SetRequest set;
     set.limits = in.Object("limits");
@@ -163,6 +165,8 @@ const char* TenantStateName(TenantState state) {
       return "preparing";
     case TenantState::kRunning:
       return "running";
+    case TenantState::kSuspended:
+      return "suspended";
     case TenantState::kStopping:
       return "stopping";
     case TenantState::kStopped:

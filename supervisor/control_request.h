@@ -32,12 +32,14 @@ struct ExecRequest {
 struct StopRequest {
   std::optional<std::chrono::milliseconds> timeout;  // none: the configuration's
 };
+struct SuspendRequest {};
+struct ResumeRequest {};
 struct SetRequest {
   std::optional<std::string> limits, network;                   // JSON objects
   std::optional<std::optional<std::vector<uint16_t>>> publish;  // as TenantConfig's
 };
-using ControlRequest =
-    std::variant<StatusRequest, CountersRequest, WaitRequest, ExecRequest, StopRequest, SetRequest>;
+using ControlRequest = std::variant<StatusRequest, CountersRequest, WaitRequest, ExecRequest,
+                                    StopRequest, SuspendRequest, ResumeRequest, SetRequest>;
 
 Result<ControlRequest> ParseControlRequest(std::string_view text);
 

@@ -81,6 +81,16 @@ void ControlServer::Serve(Connection& connection, Message message) {
         const auto held = tenant_.Set(set);
         Reply(connection.socket, held ? LimitsReply(*held) : ErrorReply(held.error(), "limits"));
       },
+      [&](const SuspendRequest&) {
+        const Status begun = tenant_.Suspend();
+        if (!begun) return Reply(connection.socket, ErrorReply(begun.error(), "suspend"));
+        Wait(connection, Awaited::kSuspended);
+      },
+      [&](const ResumeRequest&) {
+        const Status resumed = tenant_.Resume();
+        Reply(connection.socket,
+              resumed ? StatusReply(tenant_.status()) : ErrorReply(resumed.error(), "resume"));
+      },
       [&](const StopRequest& stop) {
         stop_asked_ = true;
         connection.awaited = Awaited::kStopReply;
@@ -111,6 +121,13 @@ void ControlServer::AnswerWaiter(Connection& connection) {
     case Awaited::kStopped:
       if (!ended) return;
       Reply(connection.socket, StatusReply(status, !failed));
+      break;
+    case Awaited::kSuspended:
+      if (tenant_.IsSuspending()) return;
+      if (status.state == TenantState::kRunning && tenant_.SuspendFailure())
+        Reply(connection.socket, ErrorReply(*tenant_.SuspendFailure(), "suspend"));
+      else
+        Reply(connection.socket, StatusReply(status, status.state == TenantState::kSuspended));
       break;
     case Awaited::kStopReply:
       if (!ended) return;

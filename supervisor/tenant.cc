@@ -31,6 +31,7 @@ Tenant::Tenant(Setup setup, std::function<void()> changed)
 Tenant::~Tenant() {
   setup_.loop.Cancel(deadline_);
   setup_.loop.Cancel(teardown_);
+  setup_.loop.Cancel(suspending_);
   if (launched_) setup_.loop.Unwatch(launched_->init_pidfd.get());
 }
 
@@ -76,9 +77,11 @@ void Tenant::WatchDenials(UniqueFd listener) {
 }
 
 Result<pid_t> Tenant::Exec(const ExecRequest& request, std::vector<UniqueFd> fds) {
-  if (status_.state != TenantState::kRunning)
+  if (status_.state != TenantState::kRunning) {
+    const bool suspended = status_.state == TenantState::kSuspended;
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH)
-        .WithHint("bailey start " + setup_.config.name);
+        .WithHint((suspended ? "bailey resume " : "bailey start ") + setup_.config.name);
+  }
   if (fds.size() != (request.program ? 2U : 1U))
     return Invalid("exec takes the session socket, and the program if one is announced");
   if (sessions_.size() >= kMaxSessions) return Errno("start another exec session", EAGAIN);

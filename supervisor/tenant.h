@@ -1,7 +1,7 @@
 // Tenant: the life of one tenant in one supervisor, from defined to stopped or failed. Starts stage
-// by stage (tenant_start.cc), stops and rolls back in one way (tenant_stop.cc), and holds every
-// descriptor that must outlive a server's crash. All of it runs on the loop's thread; what cannot
-// be done at once is told by `changed`. Not thread-safe.
+// by stage (tenant_start.cc), stops and rolls back in one way (tenant_stop.cc), stands still
+// (tenant_suspend.cc), and holds every descriptor that must outlive a server's crash. All of it
+// runs on the loop's thread; what cannot be done at once is told by `changed`. Not thread-safe.
 #pragma once
 
 #include <functional>
@@ -53,6 +53,15 @@ class Tenant {
   // end by themselves; none: the configuration's.
   void Stop(std::optional<std::chrono::milliseconds> timeout);
 
+  // Freezes every process of the tenant; its servers go on. The state is `suspended` once all of
+  // them stand still; until then IsSuspending(), and if one does not within some seconds, all go on
+  // and SuspendFailure() says why. ESRCH unless it runs.
+  Status Suspend();
+  bool IsSuspending() const { return suspending_ != 0; }
+  const std::optional<Error>& SuspendFailure() const { return suspend_failure_; }
+  // Whatever Suspend() has reached is undone. ESRCH unless it runs or is suspended.
+  Status Resume();
+
   const TenantStatus& status() const { return status_; }
   // What the last stop could not take away; another Stop() tries again.
   const std::optional<Error>& left_behind() const { return left_behind_; }
@@ -90,6 +99,11 @@ class Tenant {
   void ReapInit();
   void CloseParts();
 
+  // tenant_suspend.cc
+  void AwaitFrozen();
+  void GiveUpSuspending(Error error);
+  void Thaw();
+
   void Enter(TenantState state);
   uint64_t TakeOomKills();
   void WatchDenials(UniqueFd listener);
@@ -104,6 +118,9 @@ class Tenant {
   const char* stage_ = "";
   EventLoop::Clock::time_point began_at_;
   EventLoop::TimerId deadline_ = 0, teardown_ = 0;
+  EventLoop::TimerId suspending_ = 0;  // the next look whether all stand still
+  EventLoop::Clock::time_point suspend_deadline_;
+  std::optional<Error> suspend_failure_;
   uint64_t oom_kills_ = 0;
 
   // Made in this order, taken down in the reverse.

@@ -212,9 +212,9 @@ std::vector<pid_t> TenantCgroup::TenantPids() const {
   return pids;
 }
 
-bool TenantCgroup::Populated(const std::string& group) const {
-  const auto events = ReadFile(host_.Unified(name_ + group) + "/cgroup.events");
-  return events && events->find("populated 1") != std::string::npos;
+bool TenantCgroup::TenantEvent(const char* event) const {
+  const auto events = ReadFile(host_.Unified(name_) + "/tenant/cgroup.events");
+  return events && events->find(event) != std::string::npos;
 }
 
 Status TenantCgroup::AwaitEmpty(const std::string& group, std::chrono::milliseconds at_most) const {

@@ -39,7 +39,10 @@ class TenantCgroup {
   std::vector<std::string> TenantTasks() const { return Tasks("/tenant"); }
   std::vector<std::string> ServersTasks() const { return Tasks("/servers"); }
 
+  // Takes effect task by task: HasFrozen() once all of them stand still. A task in a call that
+  // cannot be interrupted ends it first.
   Status Freeze(bool frozen) const;
+  bool HasFrozen() const { return TenantEvent("frozen 1"); }
   // SIGKILL to all members at once, frozen ones too; ENOENT if the group is gone. The group is of
   // no further use: Linux 6.12 to 6.18 at least kill whatever is cloned into a group that was
   // killed once (the child is compared with the kill counter of its parent's group). Remove() it.
@@ -47,7 +50,6 @@ class TenantCgroup {
   Status KillServers() const { return Kill("/servers"); }
   // Processes of the tenant, as the host numbers them.
   std::vector<pid_t> TenantPids() const;
-  bool TenantPopulated() const { return Populated("/tenant"); }
   // Waits until no task is left in `tenant`, or in both groups; ETIMEDOUT.
   Status AwaitTenantEmpty(std::chrono::milliseconds at_most) const;
   Status AwaitServersEmpty(std::chrono::milliseconds at_most) const;
@@ -62,7 +64,7 @@ class TenantCgroup {
   Status EnableControllers() const;
   std::vector<std::string> Tasks(const std::string& group) const;
   Status Kill(const std::string& group) const;
-  bool Populated(const std::string& group) const;
+  bool TenantEvent(const char* event) const;
   Status AwaitEmpty(const std::string& group, std::chrono::milliseconds at_most) const;
   Status SetCpu(double cores) const;
   Status SetMemory(const Limits& limits) const;

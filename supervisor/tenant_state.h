@@ -12,8 +12,8 @@
 
 namespace bailey::supervisor {
 
-// defined → preparing → running → stopping → stopped | failed.
-enum class TenantState { kDefined, kPreparing, kRunning, kStopping, kStopped, kFailed };
+// defined → preparing → running ⇄ suspended → stopping → stopped | failed.
+enum class TenantState { kDefined, kPreparing, kRunning, kSuspended, kStopping, kStopped, kFailed };
 const char* TenantStateName(TenantState state);
 inline bool HasEnded(TenantState state) {
   return state == TenantState::kStopped || state == TenantState::kFailed;

@@ -37,7 +37,9 @@ void Tenant::Stop(std::optional<std::chrono::milliseconds> timeout) {
     return changed_();
   }
   if (teardown_ != 0) return;  // coming
-  const bool running = status_.state == TenantState::kRunning;
+  Thaw();
+  const bool running =
+      status_.state == TenantState::kRunning || status_.state == TenantState::kSuspended;
   const bool stopping = status_.state == TenantState::kStopping;
   stage_ = "stop";
   if (!stopping) Enter(TenantState::kStopping);
@@ -84,6 +86,7 @@ void Tenant::OnIdle() {
 void Tenant::TearDown() {
   setup_.loop.Cancel(deadline_);
   setup_.loop.Cancel(teardown_);
+  setup_.loop.Cancel(std::exchange(suspending_, 0));
   EndTasks();
   CloseParts();
   const Status swept = SweepTenant(setup_.host, setup_.config, setup_.runtime_dir);

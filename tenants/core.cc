@@ -100,6 +100,8 @@ const Core::Operation* Core::FindOperation(const std::string& name) {
       {"tenants.start", true, &Core::StartTenant},
       {"tenants.stop", true, &Core::StopTenant},
       {"tenants.restart", true, &Core::RestartTenant},
+      {"tenants.suspend", true, &Core::SuspendTenant},
+      {"tenants.resume", true, &Core::ResumeTenant},
       {"tenants.remove", true, &Core::RemoveTenant},
       {"tenants.set", true, &Core::SetTenant},
       {"tenants.exec.check", true, &Core::CheckExec},
@@ -190,6 +192,14 @@ void Core::StopTenant(const CallPtr& call) {
   (*fleet_.Find(call->request.tenant))->Stop(AnswerTenant(call));
 }
 
+void Core::SuspendTenant(const CallPtr& call) {
+  (*fleet_.Find(call->request.tenant))->Suspend(AnswerTenant(call));
+}
+
+void Core::ResumeTenant(const CallPtr& call) {
+  (*fleet_.Find(call->request.tenant))->Resume(AnswerTenant(call));
+}
+
 void Core::RestartTenant(const CallPtr& call) {
   (*fleet_.Find(call->request.tenant))->Stop([this, call](const ApiStatus& stopped) {
     if (!stopped) return call->Fail(stopped.error());
@@ -226,7 +236,11 @@ void Core::OpenLog(const CallPtr& call) {
 
 void Core::CheckExec(const CallPtr& call) {
   const std::string& name = call->request.tenant;
-  if (!(*fleet_.Find(name))->Runs())
+  const auto tenant = *fleet_.Find(name);
+  if (tenant->IsSuspended())
+    return call->Fail(
+        {ApiCode::kFailed, "tenant " + name + " is suspended", name, {}, "bailey resume " + name});
+  if (!tenant->Runs())
     return call->Fail(
         {ApiCode::kFailed, "tenant " + name + " does not run", name, {}, "bailey start " + name});
   if (const auto exec = ExecRequest::FromJson(call->request.args); !exec)

@@ -61,6 +61,8 @@ class Core {
   void CreateTenant(const CallPtr& call);
   void StartTenant(const CallPtr& call);
   void StopTenant(const CallPtr& call);
+  void SuspendTenant(const CallPtr& call);
+  void ResumeTenant(const CallPtr& call);
   void RestartTenant(const CallPtr& call);
   void RemoveTenant(const CallPtr& call);
   void SetTenant(const CallPtr& call);

@@ -21,6 +21,8 @@
 // | tenants.start      |                                         | kind Tenant, once it runs      |
 // | tenants.stop       |                                         | kind Tenant, once it is gone   |
 // | tenants.restart    |                                         | kind Tenant, once it runs      |
+// | tenants.suspend    |                                         | kind Tenant, once all stand    |
+// | tenants.resume     |                                         | kind Tenant                    |
 // | tenants.remove     | {"force":bool}                          | kind Tenant, as it was         |
 // | tenants.set        | {"limits.memory":"1G",…}; null unsets   | kind Tenant, one               |
 // | tenants.exec.check | the body of POST …/exec                 | kind Exec, no items: answer    |

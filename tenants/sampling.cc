@@ -105,7 +105,7 @@ monitoring::TenantSample Sampler::Sample(const Tenant& tenant, const Host& host)
   sample.starts = record.starts;
   sample.limits = {limits.cpu, limits.memory_bytes, limits.pids, limits.connections,
                    *effective.disk_bytes};
-  if (!tenant.Runs()) return sample;
+  if (!tenant.IsUp()) return sample;
   const auto usage = supervisor::ReadCgroupUsage(cgroups_, host.paths.Cgroup(record.name()));
   if (usage.present) sample.cgroup = ToSample(usage);
   sample.fs = Values(tenant.counters().fs);

@@ -43,6 +43,12 @@ bool Tenant::AtRest() const {
 
 void Tenant::Start(Done done) {
   if (Runs()) return done({});
+  if (IsSuspended())
+    return done(ApiError{ApiCode::kInUse,
+                         "tenant " + name() + " is suspended",
+                         name(),
+                         {},
+                         "bailey resume " + name()});
   if (record_.state == TenantState::kPreparing) return waiting_.push_back(std::move(done));
   if (!AtRest())
     return waiting_.push_back([self = weak_from_this(), done = std::move(done)](const auto& ended) {
@@ -57,7 +63,7 @@ void Tenant::Start(Done done) {
 void Tenant::Stop(Done done) {
   context_.loop.Cancel(retry_);
   keep_trying_ = false;
-  if (!Runs() && !AtRest())
+  if (!IsUp() && !AtRest())
     return waiting_.push_back([self = weak_from_this(), done = std::move(done)](const auto&) {
       if (const auto tenant = self.lock()) return tenant->Stop(done);
       done({});
@@ -65,7 +71,7 @@ void Tenant::Stop(Done done) {
   const bool nothing_there =
       record_.state == TenantState::kDefined || record_.state == TenantState::kStopped;
   if (nothing_there) return done({});
-  const ApiStatus begun = Runs() ? BeginStop() : BeginClear();
+  const ApiStatus begun = IsUp() ? BeginStop() : BeginClear();
   if (!begun) return done(begun);
   waiting_.push_back(std::move(done));
 }
@@ -81,6 +87,7 @@ void Tenant::Settle() {
   init_pid_ = -1;
   dismissing_ = false;
   gone_cleanly_.reset();
+  pausing_ = false;
   record_.state = failure_ ? TenantState::kFailed : TenantState::kStopped;
   record_.state_since = UnixNow();
   record_.started_at = 0;
@@ -120,13 +127,14 @@ void Tenant::OnAdopted(ApiResult<SupervisorAnswer> answer, const std::function<v
   if (answer) {
     LogInfo(name() + ": its supervisor lives");
     const bool was_stopping = record_.state == TenantState::kStopping;
-    if (!was_stopping && !Runs()) record_.state = TenantState::kPreparing;
+    if (!was_stopping && !IsUp()) record_.state = TenantState::kPreparing;
     OnStatus(std::move(answer));
     // The stop that the last daemon had begun.
     if (was_stopping && !dismissing_ && supervisor_) Dismiss();
     return found();
   }
-  keep_trying_ = record_.should_run;
+  // Whoever suspended it did not want it to run again from its beginning.
+  keep_trying_ = record_.should_run && !IsSuspended();
   LogInfo(name() + ": no supervisor" + (keep_trying_ ? "; it should run" : ""));
   failure_.reset();
   record_.state = TenantState::kStopping;

@@ -6,6 +6,7 @@
 //   defined, stopped, failed ── Start ──▶ preparing ──▶ running ── Stop, or it ends ──▶ stopping
 //        ▲                                    │ failure                                    │
 //        └────────────────────────────────────┴────────────────────────────────────────────┘
+// A running one may be suspended, and resumes to running.
 #pragma once
 
 #include <boost/json.hpp>
@@ -52,7 +53,10 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   // The record's spec over its plan and the defaults, as it holds now.
   const Spec& effective() const { return effective_; }
   bool Runs() const { return record_.state == TenantState::kRunning; }
-  // Neither running nor on the way there or back.
+  bool IsSuspended() const { return record_.state == TenantState::kSuspended; }
+  // Has processes and servers: runs, or stands still.
+  bool IsUp() const { return Runs() || IsSuspended(); }
+  // Neither up nor on the way there or back.
   bool AtRest() const;
   pid_t init_pid() const { return init_pid_; }
   pid_t supervisor_pid() const { return supervisor_pid_; }
@@ -62,6 +66,9 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   // at once.
   void Start(Done done);
   void Stop(Done done);
+  // To stand still and to go on. kFailed unless it is up.
+  void Suspend(Done done);
+  void Resume(Done done);
   // At the daemon's start: finds a living supervisor again. `found` is called once it is known
   // whether there is one; what follows from that (a start, a clearing) then goes on by itself.
   void Adopt(std::function<void()> found);
@@ -83,6 +90,7 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   void OnStatus(ApiResult<SupervisorAnswer> answer);
   void OnAdopted(ApiResult<SupervisorAnswer> answer, const std::function<void()>& found);
   void OnRunning(const ApiResult<SupervisorAnswer>& answer);
+  void Pause(const char* op, TenantState wanted, Done done);
   void OnEnded(const ApiResult<SupervisorAnswer>& answer);
   void AwaitEnd();
   void FetchCounters();
@@ -109,6 +117,7 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   UniqueFd supervisor_;                 // pidfd
   pid_t supervisor_pid_ = -1, init_pid_ = -1;
   TenantCounters counters_;
+  bool pausing_ = false;              // a suspend or resume is under way
   bool dismissing_ = false;           // the supervisor's end has been asked for
   std::optional<bool> gone_cleanly_;  // whether it said that nothing is left, once it has
   bool keep_trying_ = false;          // whatever the failure: it should run

@@ -56,7 +56,7 @@ json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
       {"usage", UsageItem(cgroups, host.paths.Cgroup(record.name()))},
       {"published", json::array()},
       {"spec", SpecToJson(record.spec)}};
-  if (tenant.Runs() && tenant.supervisor_pid() > 0)
+  if (tenant.IsUp() && tenant.supervisor_pid() > 0)
     for (const uint16_t port : PublishedPorts(listening, *record.spec.ip, tenant.supervisor_pid()))
       item["published"].as_array().emplace_back(port);
   return item;

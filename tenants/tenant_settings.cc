@@ -1,4 +1,4 @@
-// Tenant: what is changed, and what is run inside, while it runs.
+// Tenant: what is changed, suspended and run inside, while it is up.
 #include <utility>
 
 #include "base/log.h"
@@ -16,7 +16,7 @@ constexpr milliseconds kRequestPatience{30'000};
 }  // namespace
 
 void Tenant::Set(Spec spec, Done done) {
-  if (!Runs() && !AtRest())
+  if (!IsUp() && !AtRest())
     return waiting_.push_back(
         [self = weak_from_this(), spec = std::move(spec), done = std::move(done)](const auto&) {
           if (const auto tenant = self.lock()) return tenant->Set(spec, done);
@@ -29,7 +29,7 @@ void Tenant::Set(Spec spec, Done done) {
   Spec before = record_.spec;
   if (const ApiStatus saved = SaveIntent(std::move(changed)); !saved) return done(saved);
   Spec before_effective = std::exchange(effective_, std::move(*effective));
-  if (!Runs()) return done({});
+  if (!IsUp()) return done({});
   requests_.Ask(LiveSettings(), {}, kRequestPatience,
                 [this, before = std::move(before), before_effective = std::move(before_effective),
                  done = std::move(done)](const auto& answer) {
@@ -59,7 +59,7 @@ json::object Tenant::LiveSettings() const {
 }
 
 void Tenant::PushNetwork() {
-  if (Runs()) Push([](json::object& request) { request.erase("limits"); });
+  if (IsUp()) Push([](json::object& request) { request.erase("limits"); });
 }
 
 // A daemon that died between the store and the supervisor may have left them apart.
@@ -74,6 +74,38 @@ void Tenant::Push(void (*narrow)(json::object& request)) {
     if (!answer) LogWarning(name() + ": its settings were not updated: " + answer.error().message);
   });
 }
+
+// The supervisor's word decides what it is now: it may have ended meanwhile.
+void Tenant::Pause(const char* op, TenantState wanted, Done done) {
+  if (record_.state == wanted && !pausing_) return done({});
+  if (!IsUp())
+    return done(ApiError{ApiCode::kFailed,
+                         "tenant " + name() + " does not run",
+                         name(),
+                         {},
+                         "bailey start " + name()});
+  if (pausing_)
+    return done(ApiError{ApiCode::kInUse,
+                         "tenant " + name() + " is being suspended or resumed",
+                         name(),
+                         {},
+                         "try again"});
+  pausing_ = true;
+  requests_.Ask({{"op", op}}, {}, kRequestPatience,
+                [this, wanted, done = std::move(done)](const auto& answer) {
+                  pausing_ = false;
+                  if (!answer) return done(answer.error());
+                  if (!IsUp()) return done({});  // ended, which has been told by now
+                  record_.state = wanted;
+                  record_.state_since = UnixNow();
+                  Save();
+                  Note(wanted == TenantState::kSuspended ? "suspended" : "resumed", "");
+                  done({});
+                });
+}
+
+void Tenant::Suspend(Done done) { Pause("suspend", TenantState::kSuspended, std::move(done)); }
+void Tenant::Resume(Done done) { Pause("resume", TenantState::kRunning, std::move(done)); }
 
 void Tenant::Exec(const json::object& request, const std::vector<int>& fds, Done done) {
   requests_.Ask(request, fds, kRequestPatience, [done = std::move(done)](const auto& answer) {

@@ -116,7 +116,7 @@ void Tenant::OnStatus(ApiResult<SupervisorAnswer> answer) {
     return Clear();
   }
   const std::string_view state = StateIn(answer->body);
-  if (state == "running") return OnRunning(answer);
+  if (state == "running" || state == "suspended") return OnRunning(answer);
   if (state == "defined" || state == "preparing")
     return life_.Ask({{"op", "wait"}, {"for", "running"}}, {}, kStartPatience,
                      [this](const auto& reached) { OnRunning(reached); });
@@ -132,12 +132,14 @@ void Tenant::OnRunning(const ApiResult<SupervisorAnswer>& answer) {
   }
   init_pid_ = PidAt(answer->body, "initPid");
   const double started_at = TimeAt(answer->body, "startedAt");
-  const bool adopted = Runs();
+  const bool adopted = IsUp();
+  const TenantState state =
+      StateIn(answer->body) == "suspended" ? TenantState::kSuspended : TenantState::kRunning;
   record_.started_at = started_at > 0 ? started_at : UnixNow();
   record_.error.reset();
+  if (record_.state != state) record_.state_since = UnixNow();
+  record_.state = state;
   if (!adopted) {
-    record_.state = TenantState::kRunning;
-    record_.state_since = UnixNow();
     ++record_.starts;
     Note("started", "init is process " + std::to_string(init_pid_));
   }

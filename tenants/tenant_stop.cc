@@ -57,7 +57,7 @@ void Tenant::OnEnded(const ApiResult<SupervisorAnswer>& answer) {
 
 void Tenant::Dismiss() {
   dismissing_ = true;
-  if (Runs()) {
+  if (IsUp()) {
     record_.state = TenantState::kStopping;
     record_.state_since = UnixNow();
     Save();
@@ -95,6 +95,7 @@ void Tenant::OnSupervisorGone() {
     if (gone_cleanly_) FinishDismissal();
     return;
   }
+  // Whoever suspended it did not want it to run again from its beginning.
   if (Runs()) keep_trying_ = record_.should_run;
   if (Runs() && UnixNow() - record_.started_at > kSteadySeconds) retry_pause_ = seconds(0);
   failure_ = ApiError{ApiCode::kFailed, "its supervisor ended unexpectedly", name(), "supervisor",

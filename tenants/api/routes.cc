@@ -32,6 +32,8 @@ constexpr auto kRows = std::to_array<Row>({
     {http::verb::post, "/v1/tenants/T/start", "tenants.start"},
     {http::verb::post, "/v1/tenants/T/stop", "tenants.stop"},
     {http::verb::post, "/v1/tenants/T/restart", "tenants.restart"},
+    {http::verb::post, "/v1/tenants/T/suspend", "tenants.suspend"},
+    {http::verb::post, "/v1/tenants/T/resume", "tenants.resume"},
     {http::verb::post, "/v1/tenants/T/exec", "tenants.exec.check", BodyKind::kObject,
      Delivery::kUpgrade},
     {http::verb::get, "/v1/tenants/T/logs", "tenants.logs", BodyKind::kNone, Delivery::kLog},

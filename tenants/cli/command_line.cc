@@ -130,10 +130,13 @@ void Grammar::AddLife() {
     const char* help;
     LifeVerb verb;
   };
-  for (const Row& row : {Row{"start", "start tenants and wait until they run", LifeVerb::kStart},
-                         Row{"stop", "stop tenants, all of their tasks", LifeVerb::kStop},
-                         Row{"restart", "stop and start", LifeVerb::kRestart},
-                         Row{"rm", "remove tenants and all their data", LifeVerb::kRemove}}) {
+  for (const Row& row :
+       {Row{"start", "start tenants and wait until they run", LifeVerb::kStart},
+        Row{"stop", "stop tenants, all of their tasks", LifeVerb::kStop},
+        Row{"restart", "stop and start", LifeVerb::kRestart},
+        Row{"suspend", "freeze all tasks of tenants, where they are", LifeVerb::kSuspend},
+        Row{"resume", "let suspended tenants go on", LifeVerb::kResume},
+        Row{"rm", "remove tenants and all their data", LifeVerb::kRemove}}) {
     CLI::App* app = Add(&app_, row.name, row.help, "Life");
     app->add_option("NAME", parsed_.names, "tenants")->required();
     if (row.verb == LifeVerb::kRemove)

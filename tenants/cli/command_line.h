@@ -20,7 +20,7 @@ struct CreateCommand {
   std::vector<std::string> env;   // "K=V"
   std::vector<std::string> argv;  // behind "--"
 };
-enum class LifeVerb { kStart, kStop, kRestart, kRemove };
+enum class LifeVerb { kStart, kStop, kRestart, kSuspend, kResume, kRemove };
 struct LifeCommand {
   LifeVerb verb = LifeVerb::kStart;
   std::vector<std::string> names;

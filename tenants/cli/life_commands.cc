@@ -1,4 +1,4 @@
-// create, launch, start, stop, restart, rm.
+// create, launch, start, stop, restart, suspend, resume, rm.
 #include <unistd.h>
 
 #include <boost/json.hpp>
@@ -127,6 +127,10 @@ const char* ActionOf(LifeVerb verb) {
       return "start";
     case LifeVerb::kStop:
       return "stop";
+    case LifeVerb::kSuspend:
+      return "suspend";
+    case LifeVerb::kResume:
+      return "resume";
     default:
       return "restart";
   }
@@ -140,6 +144,10 @@ std::string DoneText(LifeVerb verb, const json::object& item) {
       return name + " runs at " + MemberText(item, "ip");
     case LifeVerb::kStop:
       return name + " is stopped";
+    case LifeVerb::kSuspend:
+      return name + " is suspended";
+    case LifeVerb::kResume:
+      return name + " goes on at " + MemberText(item, "ip");
     case LifeVerb::kRemove:
       break;
   }

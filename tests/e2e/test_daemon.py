@@ -48,6 +48,26 @@ class Daemon(harness.BaileyTest):
         events = self.bailey.metric("bailey_tenant_starts_total", tenant="alice")
         self.assertEqual(events, 2)
 
+    def test_a_suspended_tenant_is_found_again_and_never_started_anew(self):
+        ip = self.bailey.launch_web("alice", 2)
+        first = self.bailey.show("alice")["initPid"]
+        self.bailey.ok("suspend", "alice")
+        self.bailey.kill_daemon(signal.SIGKILL)
+        self.bailey.start_daemon()
+        wait_until(lambda: self.state("alice") == "suspended", "alice is still suspended")
+        self.bailey.ok("resume", "alice")
+        self.assertEqual(self.bailey.show("alice")["initPid"], first)
+        wait_until(lambda: fetch(ip), "alice serves again")
+        # What was frozen has gone with its supervisor: whoever suspended it decides.
+        self.bailey.ok("suspend", "alice")
+        os.kill(self.supervisor("alice"), signal.SIGKILL)
+        wait_until(lambda: self.state("alice") == "failed", "alice has failed")
+        self.bailey.kill_daemon(signal.SIGTERM)
+        self.bailey.start_daemon()
+        self.assertEqual(self.state("alice"), "failed")
+        self.bailey.ok("start", "alice")
+        wait_until(lambda: fetch(ip), "alice serves once more")
+
     def test_a_stop_ends_the_attempts_to_start_again(self):
         self.bailey.launch_web("alice", 2)
         os.kill(self.supervisor("alice"), signal.SIGKILL)

@@ -43,6 +43,29 @@ class Life(harness.BaileyTest):
         self.bailey.ok("stop", "alice")
         self.bailey.ok("stop", "alice")
 
+    def test_a_suspended_tenant_stands_still(self):
+        ip = self.bailey.launch_web("alice", 2)
+        self.assertEqual(self.bailey.ok("suspend", "alice", "-o", "json").json()["items"][0]["state"], "suspended")
+        self.assertEqual(self.bailey.show("alice")["state"], "suspended")
+        self.assertEqual(self.bailey.metric("bailey_tenant_state", tenant="alice", state="suspended"), 1)
+        self.bailey.ok("suspend", "alice")
+        for verb in (("exec", "alice", "--", "true"), ("start", "alice")):
+            refused = self.bailey.run(*verb)
+            self.assertNotEqual(refused.status, 0)
+            self.assertIn("bailey resume alice", refused.err)
+        self.bailey.ok("set", "alice", "pids=77")
+        self.bailey.ok("resume", "alice")
+        wait_until(lambda: fetch(ip), "alice serves again")
+        self.assertEqual(self.bailey.show("alice")["limits"]["pids"], 77)
+        self.bailey.ok("suspend", "alice")
+        self.bailey.ok("restart", "alice")
+        wait_until(lambda: fetch(ip), "alice serves once more")
+        self.bailey.ok("suspend", "alice")
+        self.bailey.ok("stop", "alice")
+        self.assertEqual(self.bailey.run("suspend", "alice").status, 10)
+        self.bailey.ok("rm", "alice")
+        self.assertNothingLeft()
+
     def test_rm_leaves_nothing(self):
         self.bailey.launch_web("alice", 2)
         refused = self.bailey.run("rm", "alice")

@@ -174,6 +174,76 @@ INSTANTIATE_TEST_SUITE_P(
         Breakage{"Pids", "walls", [](World& world) { world.config.limits.pids = 1; }}),
     [](const auto& test) { return test.param.name; });
 
+// What a process of the tenant's counts up, by the size of a file of its root.
+off_t Counted(const World& world) {
+  struct stat st {};
+  return ::stat((world.upper() + "/srv/count").c_str(), &st) == 0 ? st.st_size : -1;
+}
+
+// It counts on within seconds, or not at all for a good while.
+bool Counts(const World& world, int seconds = 15) {
+  const off_t before = Counted(world);
+  return Eventually([&] { return Counted(world) > before; }, seconds);
+}
+
+constexpr const char* kCounting = "while :; do echo >> /srv/count; done";
+
+TEST(Life, ASuspendedTenantStandsStillUntilItIsResumed) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", kCounting};
+  ASSERT_EQ(State(world.Start()), "running");
+  ASSERT_TRUE(Counts(world));
+  const json::object suspended = world.Ask({{"op", "suspend"}});
+  EXPECT_EQ(State(suspended), "suspended") << suspended;
+  EXPECT_FALSE(Counts(world, 1));
+  EXPECT_EQ(State(world.Ask({{"op", "suspend"}})), "suspended");
+  const json::object refused = world.Ask({{"op", "exec"}, {"argv", {"/bin/true"}}});
+  EXPECT_EQ(refused.at("ok"), false) << refused;
+  EXPECT_NE(std::string(refused.at("hint").as_string()).find("bailey resume"), std::string::npos);
+  EXPECT_EQ(State(world.Ask({{"op", "resume"}})), "running");
+  EXPECT_TRUE(Counts(world));
+  EXPECT_EQ(State(world.Ask({{"op", "resume"}})), "running");
+}
+
+TEST(Life, ASuspendedTenantIsAskedToStopAsAnyOther) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c",
+                                "trap 'echo asked > /srv/word; exit 0' TERM; : > /srv/ready; "
+                                "while :; do sleep 0.1; done"};
+  ASSERT_EQ(State(world.Start()), "running");
+  const auto exists = [&](const char* name) {
+    return ::access((world.upper() + "/srv/" + name).c_str(), F_OK) == 0;
+  };
+  ASSERT_TRUE(Eventually([&] { return exists("ready"); }));
+  ASSERT_EQ(State(world.Ask({{"op", "suspend"}})), "suspended");
+  EXPECT_EQ(State(world.Stop()), "stopped");
+  EXPECT_TRUE(exists("word"));
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+TEST(Life, ASuspendedTenantWhoseInitIsKilledLeavesNothing) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", kCounting};
+  const json::object running = world.Start();
+  ASSERT_EQ(State(world.Ask({{"op", "suspend"}})), "suspended");
+  ASSERT_EQ(::kill(json::value_to<pid_t>(running.at("initPid")), SIGKILL), 0);
+  EXPECT_TRUE(Eventually([&] { return State(world.Status()) == "failed"; }));
+  EXPECT_EQ(State(world.Stop()), "failed");
+  EXPECT_THAT(world.Leftovers(), IsEmpty());
+}
+
+TEST(Life, OnlyARunningTenantIsSuspended) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", "exit 3"};
+  world.Start();
+  ASSERT_TRUE(Eventually([&] { return State(world.Status()) == "failed"; }));
+  for (const char* op : {"suspend", "resume"}) {
+    const json::object refused = world.Ask({{"op", op}});
+    EXPECT_EQ(refused.at("ok"), false) << refused;
+    EXPECT_EQ(json::value_to<int>(refused.at("errno")), ESRCH) << refused;
+  }
+}
+
 TEST(Life, LimitsChangeLiveAndAreReadBack) {
   World world;
   ASSERT_EQ(State(world.Start()), "running");
