@@ -90,7 +90,7 @@ Status BuildDebootstrapRoot(const RootBuild& build, Template* made) {
   BAILEY_TRY(CleanUp(root));
   for (const char* path : {"dev", "proc", "sys"}) BAILEY_TRY(root.Directory(path, 0755));
   BAILEY_TRY(root.File("etc/apt/sources.list", SourcesListFor(mirror), 0644));
-  BAILEY_TRY(root.File("etc/rc", kServiceRc, 0755));
+  BAILEY_TRY(WriteServiceStart(root));
   made->source = "Debian " + build.request.suite + " from " + WithoutCredentials(mirror.main.uri);
   if (!build.request.include.empty()) made->source += " with " + Joined(build.request.include);
   return {};

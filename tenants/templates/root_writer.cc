@@ -37,6 +37,22 @@ while :; do
 done
 )";
 
+const std::string_view kServicePolicy = R"(#!/bin/sh
+# What invoke-rc.d asks before a package's script may start its service: /etc/rc is the init of this
+# tenant, so a service may start as soon as it is installed, unless update-rc.d has disabled it.
+# With "exit 101" as the only line, packages start nothing.
+[ "$1" = --quiet ] && shift
+case $2 in
+  *start*)
+    for link in /etc/rc2.d/S[0-9][0-9]"$1"; do
+      [ -x "$link" ] && exit 0
+    done
+    exit 101
+    ;;
+esac
+exit 0
+)";
+
 const std::string_view kEmptyRc = R"(#!/bin/sh
 # Runs when this tenant starts (process.start in its spec) and stays while it runs.
 # Nothing starts by default. For example, to serve /srv/www on the tenant's address:
@@ -48,6 +64,12 @@ while :; do
   wait $!
 done
 )";
+
+Status WriteServiceStart(const RootWriter& root) {
+  BAILEY_TRY(root.File("etc/rc", kServiceRc, 0755));
+  if (!root.Has("usr/sbin/invoke-rc.d") || root.Has("usr/sbin/policy-rc.d")) return {};
+  return root.File("usr/sbin/policy-rc.d", kServicePolicy, 0755);
+}
 
 Result<RootWriter::Place> RootWriter::PlaceOf(const std::string& path) const {
   const size_t slash = path.rfind('/');

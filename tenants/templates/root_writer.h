@@ -48,5 +48,9 @@ Status WriteSkeleton(const RootWriter& root);
 // The text of /etc/rc, which process.start runs by default: see docs/DESIGN.md, "Templates".
 extern const std::string_view kServiceRc;  // starts what packages have put into /etc/rc2.d
 extern const std::string_view kEmptyRc;    // starts nothing
+// The text of policy-rc.d(8) by which Debian's packages start what they install.
+extern const std::string_view kServicePolicy;
+// /etc/rc for a distribution's root and, if that is Debian's and has no policy of its own, one.
+Status WriteServiceStart(const RootWriter& root);
 
 }  // namespace bailey::tenants

@@ -167,7 +167,7 @@ Status BuildTarRoot(const RootBuild& build, Template* made) {
   for (const char* path : {"dev", "run"}) BAILEY_TRY(root.Directory(path, 0755));
   for (const char* path : {"proc", "sys"}) BAILEY_TRY(root.Directory(path, 0555));
   BAILEY_TRY(root.Directory("tmp", 01777));
-  if (!root.Has("etc/rc") && root.Has("etc")) BAILEY_TRY(root.File("etc/rc", kServiceRc, 0755));
+  if (!root.Has("etc/rc") && root.Has("etc")) BAILEY_TRY(WriteServiceStart(root));
   made->source = build.request.path.substr(build.request.path.rfind('/') + 1);
   return {};
 }

@@ -125,6 +125,19 @@ class Templates(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(os.stat(root / "setuid").st_mode), 0o4755)
         self.assertTrue((root / "strange\nname").exists())
 
+    def test_packages_may_start_their_services_unless_the_archive_has_a_policy(self):
+        debian = [("etc", dict(type=tarfile.DIRTYPE, mode=0o755)),
+                  ("usr/sbin/invoke-rc.d", dict(data=b"#!/bin/sh\n", mode=0o755))]
+        _, root = self.built(name="debian", kind="tar", path=self.tar(*debian))
+        policy = root / "usr/sbin/policy-rc.d"
+        self.assertEqual(stat.S_IMODE(os.stat(policy).st_mode), 0o755)
+        subprocess.run(["sh", "-n", policy], check=True)
+        _, root = self.built(name="own", kind="tar", path=self.tar(
+            *debian, ("usr/sbin/policy-rc.d", dict(data=b"exit 101", mode=0o755))))
+        self.assertEqual((root / "usr/sbin/policy-rc.d").read_text(), "exit 101")
+        _, root = self.built(name="other", kind="tar", path=self.tar(debian[0]))
+        self.assertFalse((root / "usr/sbin").exists())
+
     def test_an_archive_that_writes_through_its_links_is_refused(self):
         outside = self.folder / "outside"
         outside.mkdir()
