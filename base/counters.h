@@ -62,6 +62,15 @@ enum class NetCounter : uint32_t {
   kSourceViolations,
   kOpenConnections,  // gauge
   kPublishedPorts,   // gauge
+  kLimitConnections,
+  kLimitConnectionRate,
+  kLimitDestinationRate,
+  kLimitHalfOpen,
+  kLimitUdpFlows,
+  kLimitBandwidthIn,   // times that a flow had to wait, and datagrams dropped
+  kLimitBandwidthOut,  // likewise
+  kLimitIdle,          // connections ended
+  kDelayedConnections,
   kCount
 };
 

@@ -38,6 +38,23 @@ void FillRefused(const TenantSample& tenant, SeriesWriter& series) {
   }
 }
 
+constexpr RefusalReason kLimits[] = {
+    {NetCounter::kLimitConnections, "connections"},
+    {NetCounter::kLimitConnectionRate, "connection_rate"},
+    {NetCounter::kLimitDestinationRate, "connection_rate_per_destination"},
+    {NetCounter::kLimitHalfOpen, "half_open"},
+    {NetCounter::kLimitUdpFlows, "udp_flows"},
+    {NetCounter::kLimitBandwidthIn, "bandwidth_in"},
+    {NetCounter::kLimitBandwidthOut, "bandwidth_out"},
+    {NetCounter::kLimitIdle, "idle_timeout"},
+};
+
+void FillLimitHits(const TenantSample& tenant, SeriesWriter& series) {
+  if (!tenant.net) return;
+  for (const RefusalReason& row : kLimits)
+    series.Add("limit", row.label, (*tenant.net)[row.counter]);
+}
+
 void FillUpstreamFailures(const TenantSample& tenant, SeriesWriter& series) {
   if (!tenant.net) return;
   series.Add("reason", "refused", (*tenant.net)[NetCounter::kRefusedUpstream]);
@@ -65,9 +82,17 @@ constexpr Row kNetRows[] = {
      Fill<NetCounter::kPublishedPorts>},
     {"bailey_tenant_net_refused_total", Counter,
      "Connections and datagrams refused by policy, by reason.", FillRefused},
+    {"bailey_tenant_net_limit_hits_total", Counter,
+     "Times that a limit of the network held: connections refused or ended, UDP flows ended for "
+     "new "
+     "ones, transfers that waited for bandwidth.",
+     FillLimitHits},
+    {"bailey_tenant_net_delayed_connections_total", Counter,
+     "Connections that waited for their turn under a connection rate.",
+     Fill<NetCounter::kDelayedConnections>},
     {"bailey_tenant_net_upstream_failures_total", Counter,
      "Allowed connections that the destination did not take, by reason.", FillUpstreamFailures},
-    {"bailey_tenant_net_source_violations_total", Counter,
+    {"bailey_tenant_source_violations_total", Counter,
      "Connections about to leave from an address that is not the tenant's. Must stay 0.",
      Fill<NetCounter::kSourceViolations>},
 };

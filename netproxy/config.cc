@@ -123,6 +123,40 @@ Status ReadUids(const json::value& value, UidRange& out) {
                  });
 }
 
+struct LimitKey {
+  const char* name;
+  uint64_t NetLimits::*member;
+};
+constexpr LimitKey kLimitKeys[] = {
+    {"connectionRate", &NetLimits::connection_rate},
+    {"destinationRate", &NetLimits::destination_rate},
+    {"halfOpen", &NetLimits::half_open},
+    {"udpFlows", &NetLimits::udp_flows},
+    {"bytesIn", &NetLimits::bytes_in},
+    {"bytesOut", &NetLimits::bytes_out},
+};
+
+Status ReadLimits(const json::value& value, NetLimits& out) {
+  return Members(value, "limits",
+                 [&](std::string_view name, const json::value& member,
+                     const std::string& key) -> Result<bool> {
+                   for (const LimitKey& row : kLimitKeys)
+                     if (name == row.name)
+                       return Take(Whole<uint64_t>(member, key), out.*row.member);
+                   if (name != "idleTimeoutMs") return false;
+                   const auto idle = Whole<uint32_t>(member, key);
+                   if (!idle) return idle.error();
+                   out.idle_timeout = std::chrono::milliseconds(*idle);
+                   return true;
+                 });
+}
+
+json::object ToJson(const NetLimits& limits) {
+  json::object out = {{"idleTimeoutMs", limits.idle_timeout.count()}};
+  for (const LimitKey& row : kLimitKeys) out[row.name] = limits.*row.member;
+  return out;
+}
+
 Result<bool> ReadMember(std::string_view name, const json::value& value, const std::string& key,
                         ProxyConfig& out) {
   if (name == "tenant") return Take(Text(value, key), out.tenant);
@@ -135,6 +169,7 @@ Result<bool> ReadMember(std::string_view name, const json::value& value, const s
     return Known(List(value, key, out.publish.emplace(), &Port));
   }
   if (name == "connections") return Take(Whole<uint64_t>(value, key), out.connections);
+  if (name == "limits") return Known(ReadLimits(value, out.limits));
   if (name == "peers") return Known(List(value, key, out.peers, Parsed<Cidr>(&Cidr::Parse)));
   if (name == "tenantUids") return Known(ReadUids(value, out.tenant_uids));
   return false;
@@ -179,6 +214,7 @@ json::object ToJson(const ProxyConfig& config) {
         {"deny", Strings(config.egress.deny)}}},
       {"publish", nullptr},
       {"connections", config.connections},
+      {"limits", ToJson(config.limits)},
       {"peers", Strings(config.peers)},
       {"tenantUids", {{"first", config.tenant_uids.first}, {"last", config.tenant_uids.last}}},
   };

@@ -6,7 +6,9 @@
 //    "resolvers": ["192.0.2.53:53", "[2001:db8::53]:53"],
 //    "egress": {"default": "allow", "allow": ["10.0.0.5:3306"], "deny": ["*:25"]},
 //    "publish": [80, 443],          null or absent: whatever the tenant listens on
-//    "connections": 10000,          0 or absent: no limit
+//    "connections": 10000,          0 or absent: no limit; likewise in "limits"
+//    "limits": {"connectionRate": 100, "destinationRate": 20, "halfOpen": 64, "udpFlows": 256,
+//               "bytesIn": 12500000, "bytesOut": 12500000, "idleTimeoutMs": 600000},
 //    "peers": ["203.0.113.8", "198.51.100.0/24"],
 //    "tenantUids": {"first": 1000000, "last": 1999999}}
 //
@@ -24,6 +26,7 @@
 #include "base/ip_address.h"
 #include "base/result.h"
 #include "netproxy/egress_rule.h"
+#include "netproxy/net_limits.h"
 
 namespace bailey::netproxy {
 
@@ -47,6 +50,7 @@ struct ProxyConfig {
   EgressConfig egress;
   std::optional<std::vector<uint16_t>> publish;  // nullopt: whatever the tenant listens on
   uint64_t connections = 0;                      // open at once, both ways; 0: no limit
+  NetLimits limits;
   // Where other tenants may live: their addresses, or a range that has them. May contain `ip`.
   // What is in here is reached only through a published listener (Verdict kAskPeer).
   std::vector<Cidr> peers;

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -49,7 +50,10 @@ Result<DatagramFlows::Place> DatagramFlows::Find(int raw, const Endpoint& inside
     return found->second;
   auto socket = Dial(tenant_ip_, foreign, SOCK_DGRAM);
   if (!socket) return socket.error();
-  if (flows_.size() >= kMostFlows) Remove(std::prev(flows_.end()));
+  if (flows_.size() >= limit_) {
+    counters_.Add(NetCounter::kLimitUdpFlows);
+    Remove(std::prev(flows_.end()));
+  }
   flows_.push_front({inside, foreign, raw, std::move(*socket), EventLoop::Clock::now()});
   const Place flow = flows_.begin();
   index_.emplace(std::pair(inside, foreign), flow);
@@ -95,6 +99,11 @@ void DatagramFlows::Remove(Place flow) {
   loop_.Unwatch(flow->socket.get());
   index_.erase({flow->inside, flow->foreign});
   flows_.erase(flow);
+}
+
+void DatagramFlows::SetLimit(uint64_t flows) {
+  limit_ = flows == 0 ? kMostFlows : std::min<uint64_t>(flows, kMostFlows);
+  while (flows_.size() > limit_) Remove(std::prev(flows_.end()));
 }
 
 void DatagramFlows::KeepOnly(const std::function<bool(const Endpoint& foreign)>& allowed) {

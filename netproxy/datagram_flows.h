@@ -36,6 +36,8 @@ class DatagramFlows {
   }
   // Sends `payload` on, by the flow of these two or by a new one. `raw`: for the answers.
   void Forward(int raw, const Endpoint& inside, const Endpoint& foreign, Bytes payload);
+  // Flows at once; 0, or more than that: kMostFlows. The oldest make room.
+  void SetLimit(uint64_t flows);
   // Ends the flows to places that a new policy does not allow.
   void KeepOnly(const std::function<bool(const Endpoint& foreign)>& allowed);
   size_t size() const { return flows_.size(); }
@@ -60,6 +62,7 @@ class DatagramFlows {
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
   const IpAddress tenant_ip_;
+  size_t limit_ = kMostFlows;
   std::list<Flow> flows_;
   std::map<std::pair<Endpoint, Endpoint>, Place> index_;
   std::vector<uint8_t> buffer_ = std::vector<uint8_t>(65536);

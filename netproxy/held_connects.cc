@@ -57,28 +57,49 @@ void HeldConnects::OnSyn(std::span<const std::byte> record) {
   if (!syn) return LogError("a held packet that is no SYN");
   const Key key{syn->from(), syn->to()};
   const auto held = held_.find(key);
-  if (held == held_.end()) return Dial(key, *syn);
+  if (held == held_.end()) return Admit(key, *syn);
   held->second.syn = *syn;
   // Sent again although it was sent on: that one was lost.
   if (held->second.connected) held->second.syn.SendOn(RawFor(key.second));
 }
 
-void HeldConnects::Dial(const Key& key, const SynPacket& syn) {
+void HeldConnects::Admit(const Key& key, const SynPacket& syn) {
   const auto& [from, to] = key;
   if (!gatekeeper_.SourceIsTenants(from.address)) return;
   if (!gatekeeper_.AllowsTcp(to)) return Answer(syn, EACCES);
-  if (!relays_.Admit(held_.size())) return Answer(syn, ECONNREFUSED);
+  const auto delay = admission_.Out(to.address, held_.size());
+  if (!delay) return Answer(syn, ECONNREFUSED);
+  held_.emplace(key, Held{syn, {}, false, {}});
+  if (*delay == Admission::Delay{}) return Dial(key);
+  loop_.After(*delay, [this, key] {
+    const auto held = held_.find(key);
+    if (held == held_.end() || held->second.socket) return;
+    if (gatekeeper_.AllowsTcp(key.second)) return Dial(key);
+    Answer(held->second.syn, EACCES);  // the policy has changed meanwhile
+    held_.erase(held);
+  });
+}
+
+void HeldConnects::Dial(const Key& key) {
+  const Endpoint& to = key.second;
+  const auto held = held_.find(key);
+  const auto give_up = [this, held](int error) {
+    Answer(held->second.syn, error);
+    held_.erase(held);
+  };
+  if (!admission_.MayDial(dialing_)) return give_up(ECONNREFUSED);
   auto socket = netproxy::Dial(gatekeeper_.policy().config().ip, to, SOCK_STREAM);
   if (!socket) {
     const int error = socket.error().Errno();
     counters_.Add(FailureCounter(error));
     if (error == EXDEV) LogError(socket.error().Message());
-    return Answer(syn, error);
+    return give_up(error);
   }
-  const int fd = socket->get();
-  if (!loop_.Watch(fd, EPOLLOUT, [this, key](uint32_t) { OnDialed(key); }))
-    return Answer(syn, ENETUNREACH);
-  held_.emplace(key, Held{syn, std::move(*socket), false, EventLoop::Clock::now()});
+  if (!loop_.Watch(socket->get(), EPOLLOUT, [this, key](uint32_t) { OnDialed(key); }))
+    return give_up(ENETUNREACH);
+  held->second.socket = std::move(*socket);
+  held->second.since = EventLoop::Clock::now();
+  ++dialing_;
   if (sweep_ == 0) sweep_ = loop_.After(kBetweenSweeps, [this] { Sweep(); });
 }
 
@@ -87,10 +108,12 @@ void HeldConnects::OnDialed(const Key& key) {
   if (found == held_.end()) return;
   Held& held = found->second;
   loop_.Unwatch(held.socket.get());
+  --dialing_;
   if (const int error = SocketError(held.socket.get()); error != 0) {
     counters_.Add(FailureCounter(error));
     Answer(held.syn, error);
-    return Remove(found);
+    held_.erase(found);
+    return;
   }
   held.connected = true;
   held.since = EventLoop::Clock::now();
@@ -124,7 +147,10 @@ void HeldConnects::Answer(const SynPacket& syn, int error) {
 }
 
 void HeldConnects::Remove(std::map<Key, Held>::iterator held) {
-  if (held->second.socket) loop_.Unwatch(held->second.socket.get());
+  if (held->second.socket && !held->second.connected) {
+    loop_.Unwatch(held->second.socket.get());
+    --dialing_;
+  }
   held_.erase(held);
 }
 

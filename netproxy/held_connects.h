@@ -1,7 +1,7 @@
 // HeldConnects: connects of the tenant's that wait for their destination. The SYN is held back
-// until the dial from the tenant's IP has ended; then it is sent on to the proxy's listener, where
-// Outbound takes the dialed socket for it, or answered so that connect(2) fails with the errno of
-// the dial. Runs on the loop's thread.
+// until it is this connect's turn and the dial from the tenant's IP has ended; then it is sent on
+// to the proxy's listener, where Outbound takes the dialed socket for it, or answered so that
+// connect(2) fails with the errno of the dial. Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 #include "base/counters.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "netproxy/admission.h"
 #include "netproxy/bpf_ring.h"
 #include "netproxy/gatekeeper.h"
-#include "netproxy/relay_table.h"
 #include "netproxy/syn_packet.h"
 
 namespace bailey::netproxy {
@@ -23,11 +23,11 @@ class HeldConnects {
  public:
   // `raw4`, `raw6`: IPPROTO_RAW sockets inside, -1 for none. All references outlive this.
   HeldConnects(EventLoop& loop, CounterPage<NetCounter>& counters, Gatekeeper& gatekeeper,
-               RelayTable& relays, BpfRing& syns, int raw4, int raw6)
+               Admission& admission, BpfRing& syns, int raw4, int raw6)
       : loop_(loop),
         counters_(counters),
         gatekeeper_(gatekeeper),
-        relays_(relays),
+        admission_(admission),
         syns_(syns),
         raw4_(raw4),
         raw6_(raw6) {}
@@ -38,18 +38,20 @@ class HeldConnects {
   Status Start();
   // The socket that was dialed for a connection that has arrived now; empty if there is none.
   UniqueFd Take(const Endpoint& from, const Endpoint& to);
+  size_t size() const { return held_.size(); }
 
  private:
   using Key = std::pair<Endpoint, Endpoint>;
   struct Held {
-    SynPacket syn;  // the latest: a SYN is sent again until it is answered
-    UniqueFd socket;
+    SynPacket syn;    // the latest: a SYN is sent again until it is answered
+    UniqueFd socket;  // none while it waits for its turn
     bool connected = false;
     EventLoop::Clock::time_point since;
   };
 
   void OnSyn(std::span<const std::byte> record);
-  void Dial(const Key& key, const SynPacket& syn);
+  void Admit(const Key& key, const SynPacket& syn);
+  void Dial(const Key& key);
   void OnDialed(const Key& key);
   void Answer(const SynPacket& syn, int error);
   void Remove(std::map<Key, Held>::iterator held);
@@ -59,10 +61,11 @@ class HeldConnects {
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
   Gatekeeper& gatekeeper_;
-  RelayTable& relays_;
+  Admission& admission_;
   BpfRing& syns_;
   const int raw4_, raw6_;
   std::map<Key, Held> held_;
+  size_t dialing_ = 0;  // have a socket, and no answer yet
   EventLoop::TimerId sweep_ = 0;
 };
 

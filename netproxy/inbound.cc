@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "base/log.h"
@@ -15,6 +16,7 @@ namespace bailey::netproxy {
 namespace {
 
 constexpr int kAcceptsPerTurn = 64;
+constexpr std::chrono::milliseconds kUntilStocked{5};
 
 bool IsLoopback(const IpAddress& address) {
   static const IpAddress loopback6 = *IpAddress::Parse("::1");
@@ -71,7 +73,22 @@ void Inbound::OnConnections(int listener) {
 }
 
 void Inbound::OnConnection(AcceptedSocket accepted) {
-  if (!relays_.Admit()) return ResetOnClose(accepted.fd.get());
+  const auto delay = admission_.In(waiting_);
+  if (!delay) return ResetOnClose(accepted.fd.get());
+  if (*delay == Admission::Delay{}) return Join(std::move(accepted));
+  ++waiting_;
+  JoinAfter(*delay, std::make_shared<AcceptedSocket>(std::move(accepted)));
+}
+
+void Inbound::JoinAfter(Admission::Delay delay, std::shared_ptr<AcceptedSocket> waits) {
+  loop_.After(delay, [this, waits = std::move(waits)] {
+    if (stock_.empty()) return JoinAfter(kUntilStocked, waits);
+    --waiting_;
+    Join(std::move(*waits));
+  });
+}
+
+void Inbound::Join(AcceptedSocket accepted) {
   auto inside = ConnectInside(accepted);
   Restock();
   if (inside) return relays_.Start(Direction::kIn, std::move(*inside), std::move(accepted.fd));

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "base/event_loop.h"
 #include "base/ip_address.h"
 #include "netproxy/accept_socket.h"
+#include "netproxy/admission.h"
 #include "netproxy/relay_table.h"
 
 namespace bailey::netproxy {
@@ -21,9 +23,10 @@ class Inbound {
   static constexpr size_t kStock = 32;
 
   // `ask_for_sockets(n)`: the answer comes through AddSockets. All references outlive this.
-  Inbound(EventLoop& loop, RelayTable& relays, const IpAddress& tenant_ip,
+  Inbound(EventLoop& loop, Admission& admission, RelayTable& relays, const IpAddress& tenant_ip,
           std::function<void(size_t)> ask_for_sockets)
       : loop_(loop),
+        admission_(admission),
         relays_(relays),
         tenant_ip_(tenant_ip),
         ask_for_sockets_(std::move(ask_for_sockets)) {}
@@ -41,11 +44,14 @@ class Inbound {
  private:
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
+  void Join(AcceptedSocket accepted);
+  void JoinAfter(Admission::Delay delay, std::shared_ptr<AcceptedSocket> waits);
   Result<UniqueFd> ConnectInside(const AcceptedSocket& accepted);
   Status Connect(int socket, const Endpoint& client, const Endpoint& to) const;
   Endpoint ClientAsSeenInside(const Endpoint& client) const;
 
   EventLoop& loop_;
+  Admission& admission_;
   RelayTable& relays_;
   const IpAddress tenant_ip_;
   std::function<void(size_t)> ask_for_sockets_;
@@ -53,6 +59,7 @@ class Inbound {
   std::vector<int> paused_;  // listeners that wait for the stock
   std::vector<UniqueFd> stock_;
   size_t asked_for_ = 0;
+  size_t waiting_ = 0;  // accepted, and wait for their turn
 };
 
 }  // namespace bailey::netproxy

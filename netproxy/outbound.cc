@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "base/log.h"
@@ -36,9 +37,21 @@ void Outbound::OnConnection(AcceptedSocket accepted) {
   if (gatekeeper_.IsDnsStub(accepted.to)) return serve_dns_(std::move(accepted.fd));
   if (UniqueFd dialed = held_.Take(accepted.from, accepted.to))
     return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(dialed));
-  if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.AllowsTcp(accepted.to) ||
-      !relays_.Admit())
+  if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.AllowsTcp(accepted.to))
     return Refuse(accepted.fd);
+  const auto delay = admission_.Out(accepted.to.address, held_.size() + waiting_);
+  if (!delay) return Refuse(accepted.fd);
+  if (*delay == Admission::Delay{}) return Join(std::move(accepted));
+  ++waiting_;
+  loop_.After(*delay, [this, waits = std::make_shared<AcceptedSocket>(std::move(accepted))] {
+    --waiting_;
+    if (!gatekeeper_.AllowsTcp(waits->to)) return Refuse(waits->fd);
+    Join(std::move(*waits));
+  });
+}
+
+// Those that were not held: with IP options, or data in the SYN.
+void Outbound::Join(AcceptedSocket accepted) {
   auto outside = Dial(gatekeeper_.policy().config().ip, accepted.to, SOCK_STREAM);
   if (outside) return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(*outside));
   if (outside.error().code.value() == EXDEV) {

@@ -7,6 +7,7 @@
 
 #include "base/event_loop.h"
 #include "netproxy/accept_socket.h"
+#include "netproxy/admission.h"
 #include "netproxy/gatekeeper.h"
 #include "netproxy/held_connects.h"
 #include "netproxy/relay_table.h"
@@ -16,10 +17,12 @@ namespace bailey::netproxy {
 class Outbound {
  public:
   // `serve_dns` gets connections to the DNS stub. All references outlive this.
-  Outbound(EventLoop& loop, Gatekeeper& gatekeeper, RelayTable& relays, HeldConnects& held,
-           CounterPage<NetCounter>& counters, std::function<void(UniqueFd)> serve_dns)
+  Outbound(EventLoop& loop, Gatekeeper& gatekeeper, Admission& admission, RelayTable& relays,
+           HeldConnects& held, CounterPage<NetCounter>& counters,
+           std::function<void(UniqueFd)> serve_dns)
       : loop_(loop),
         gatekeeper_(gatekeeper),
+        admission_(admission),
         relays_(relays),
         held_(held),
         counters_(counters),
@@ -31,14 +34,17 @@ class Outbound {
  private:
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
+  void Join(AcceptedSocket accepted);
   void Refuse(const UniqueFd& fd);
 
   EventLoop& loop_;
   Gatekeeper& gatekeeper_;
+  Admission& admission_;
   RelayTable& relays_;
   HeldConnects& held_;
   CounterPage<NetCounter>& counters_;
   std::function<void(UniqueFd)> serve_dns_;
+  size_t waiting_ = 0;  // for their turn, accepted and not dialed
 };
 
 }  // namespace bailey::netproxy

@@ -24,20 +24,21 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
       parts_(std::move(parts)),
       gatekeeper_(config_, *parts_.counters.get(), SocketDiag(parts_.host_diag.get())),
       relays_(parts_.loop, *parts_.counters.get(), parts_.most_relays),
+      admission_(*parts_.counters.get(), relays_),
       dns_(parts_.loop, DnsOptions(config_),
            [this](DnsEvent event) {
              if (event == DnsEvent::kQuery) parts_.counters->Add(NetCounter::kDnsQueries);
            }),
-      held_(parts_.loop, *parts_.counters.get(), gatekeeper_, relays_, *parts_.held_syns,
+      held_(parts_.loop, *parts_.counters.get(), gatekeeper_, admission_, *parts_.held_syns,
             parts_.kept.Get(kRaw4), parts_.kept.Get(kRaw6)),
-      outbound_(parts_.loop, gatekeeper_, relays_, held_, *parts_.counters.get(),
+      outbound_(parts_.loop, gatekeeper_, admission_, relays_, held_, *parts_.counters.get(),
                 [this](UniqueFd connection) { dns_.Serve(std::move(connection)); }),
       flows_(parts_.loop, *parts_.counters.get(), config_.ip),
       datagrams_(parts_.loop, gatekeeper_, flows_,
                  [this](Datagrams::Bytes query, Datagrams::Reply reply) {
                    dns_.Ask(query, std::move(reply));
                  }),
-      inbound_(parts_.loop, relays_, config_.ip,
+      inbound_(parts_.loop, admission_, relays_, config_.ip,
                [this](size_t count) { parts_.link.AskForSockets(count); }),
       publisher_(parts_.loop, *parts_.counters.get(), inbound_,
                  {config_.ip, SocketDiag(parts_.kept.Get(kDiag)), parts_.listen_events.get(),
@@ -48,7 +49,7 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
 }
 
 Status Proxy::Start() {
-  relays_.SetLimit(config_.connections);
+  ApplyLimits();
   BAILEY_TRY(parts_.host_addresses.Watch(parts_.loop, [this] { OnHostAddresses(); }));
   auto host = parts_.host_addresses.List();
   if (!host) return host.error();
@@ -106,12 +107,18 @@ Status Proxy::ApplyPolicy() {
   return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);
 }
 
+void Proxy::ApplyLimits() {
+  relays_.SetLimits(config_.connections, config_.limits);
+  admission_.SetLimits(config_.limits);
+  flows_.SetLimit(config_.limits.udp_flows);
+}
+
 void Proxy::OnConfig(std::string_view message) {
   auto config = ParseConfigMessage(message);
   if (!config) return LogError("new configuration: " + config.error().Message());
   if (config->ip != config_.ip) return LogError("a running tenant keeps its IP");
   config_ = std::move(*config);
-  relays_.SetLimit(config_.connections);
+  ApplyLimits();
   dns_.SetResolvers(config_.resolvers);
   publisher_.SetPorts(config_.publish);
   if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());

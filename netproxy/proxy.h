@@ -8,6 +8,7 @@
 
 #include "base/counters.h"
 #include "base/event_loop.h"
+#include "netproxy/admission.h"
 #include "netproxy/datagram_flows.h"
 #include "netproxy/datagrams.h"
 #include "netproxy/denial_report.h"
@@ -52,6 +53,7 @@ class Proxy {
   Status ServeInside();
   Status ServeSupervisor();
   Status ApplyPolicy();
+  void ApplyLimits();
   void OnHostAddresses();
   void OnConfig(std::string_view message);
 
@@ -60,6 +62,7 @@ class Proxy {
   ProxyParts parts_;
   Gatekeeper gatekeeper_;
   RelayTable relays_;
+  Admission admission_;
   DnsStub dns_;
   HeldConnects held_;
   Outbound outbound_;

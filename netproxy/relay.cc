@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -32,7 +33,10 @@ Relay::Relay(Direction direction, UniqueFd inside, UniqueFd outside, RelayResour
 }
 
 Relay::~Relay() {
+  for (const size_t from : {kInside, kOutside})
+    if (flows_[from].waits) resources_.bandwidth[from]->Forget(this);
   for (Flow& flow : flows_) {
+    DropSpill(flow);
     if (!flow.pipe) continue;
     if (flow.in_pipe == 0)
       resources_.pipes.Return(std::move(flow.pipe));
@@ -43,6 +47,7 @@ Relay::~Relay() {
 
 Relay::State Relay::OnEvents(size_t side, uint32_t events) {
   Side& at = sides_[side];
+  active_ = true;
   if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) at.readable = true;
   if ((events & (EPOLLOUT | EPOLLERR)) != 0) at.writable = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) != 0) at.short_reads_lie = true;
@@ -58,7 +63,10 @@ Relay::State Relay::OnEvents(size_t side, uint32_t events) {
   return State::kClosed;
 }
 
-Relay::State Relay::Continue() { return PumpBoth(); }
+Relay::State Relay::Continue() {
+  active_ = true;
+  return PumpBoth();
+}
 
 Relay::State Relay::PumpBoth() {
   bool more = false;
@@ -82,12 +90,27 @@ Relay::Step Relay::PumpOnce(size_t from) {
   if (!flow.spill.empty()) return DrainSpill(from);
   if (flow.end_of_file) return PassEndOfFile(from);
   if (!sides_[from].readable) return Step::kBlocked;
+  size_t most = Bandwidth::kUnlimited;
+  if (Bandwidth* const bandwidth = resources_.bandwidth[from].get(); bandwidth != nullptr) {
+    most = bandwidth->Grant(this, flow.waits);
+    if (most == 0) {
+      GivePipeBack(flow);
+      return Step::kBlocked;
+    }
+  }
+  return Read(from, most);
+}
+
+Relay::Step Relay::Read(size_t from, size_t most) {
+  Flow& flow = flows_[from];
   if (flow.bulk && !flow.pipe) {
     flow.pipe = resources_.pipes.Borrow();
     flow.bulk = static_cast<bool>(flow.pipe);
     if (!flow.bulk) flow.full_bytes = 0;
   }
-  return flow.bulk ? Splice(from) : Copy(from);
+  if (flow.bulk) return Splice(from, most);
+  if (resources_.spilled >= RelayResources::kMostSpilled) return CopyByPeeking(from, most);
+  return Copy(from, most);
 }
 
 Relay::Step Relay::DrainPipe(size_t from) {
@@ -110,11 +133,20 @@ Relay::Step Relay::DrainSpill(size_t from) {
   if (sent < 0) return Blocked(to);
   CountBytes(from, static_cast<size_t>(sent));
   flow.spill_begin += static_cast<size_t>(sent);
-  if (flow.spill_begin == flow.spill.size()) {
-    flow.spill = {};  // gives the memory back, which clear() would not
-    flow.spill_begin = 0;
-  }
+  if (flow.spill_begin == flow.spill.size()) DropSpill(flow);
   return Step::kGoOn;
+}
+
+void Relay::Spill(Flow& flow, const char* bytes, size_t size) {
+  flow.spill.assign(bytes, bytes + size);
+  flow.spill_begin = 0;
+  resources_.spilled += size;
+}
+
+void Relay::DropSpill(Flow& flow) {
+  resources_.spilled -= flow.spill.size();
+  flow.spill = {};  // gives the memory back, which clear() would not
+  flow.spill_begin = 0;
 }
 
 Relay::Step Relay::PassEndOfFile(size_t from) {
@@ -126,12 +158,14 @@ Relay::Step Relay::PassEndOfFile(size_t from) {
   return Step::kBlocked;
 }
 
-Relay::Step Relay::Splice(size_t from) {
+Relay::Step Relay::Splice(size_t from, size_t most) {
   Flow& flow = flows_[from];
-  const ssize_t got = ::splice(sides_[from].fd.get(), nullptr, flow.pipe.write_end.get(), nullptr,
-                               PipePool::kPipeBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  const ssize_t got =
+      ::splice(sides_[from].fd.get(), nullptr, flow.pipe.write_end.get(), nullptr,
+               std::min<size_t>(PipePool::kPipeBytes, most), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got <= 0) return AfterRead(from, got);
   flow.in_pipe = static_cast<size_t>(got);
+  Spend(from, flow.in_pipe);
   if (flow.in_pipe >= kFullSplice) {
     flow.short_splices = 0;
   } else if (++flow.short_splices > kShortSplices) {
@@ -141,32 +175,56 @@ Relay::Step Relay::Splice(size_t from) {
   return Step::kGoOn;
 }
 
-Relay::Step Relay::Copy(size_t from) {
-  Flow& flow = flows_[from];
+// At most `most`, into the shared buffer.
+ssize_t Relay::Receive(size_t from, size_t most, int flags) {
   Side& source = sides_[from];
+  most = std::min(most, RelayResources::kBufferBytes);
+  const ssize_t got = ::recv(source.fd.get(), resources_.buffer.data(), most, flags);
+  // A short read has drained the socket: the next edge tells of more.
+  if (got > 0 && static_cast<size_t>(got) < most && !source.short_reads_lie)
+    source.readable = false;
+  return got;
+}
+
+Relay::Step Relay::Copy(size_t from, size_t most) {
+  Flow& flow = flows_[from];
   const size_t to = Other(from);
-  char* const buffer = resources_.buffer.data();
-  const ssize_t got = ::recv(source.fd.get(), buffer, RelayResources::kBufferBytes, 0);
+  const char* const buffer = resources_.buffer.data();
+  const ssize_t got = Receive(from, most, 0);
   if (got <= 0) return AfterRead(from, got);
   const auto bytes = static_cast<size_t>(got);
+  Spend(from, bytes);
   // Bulk is a burst, not a total: a long connection of short exchanges must never splice.
   flow.full_bytes = bytes < kFullRead ? 0 : flow.full_bytes + bytes;
   if (flow.full_bytes >= kBulkAfterBytes) {
     flow.bulk = true;
     flow.short_splices = 0;
   }
-  // A short read has drained the socket: the next edge tells of more.
-  if (bytes < RelayResources::kBufferBytes && !source.short_reads_lie) source.readable = false;
   ssize_t sent = ::send(sides_[to].fd.get(), buffer, bytes, MSG_NOSIGNAL);
   if (sent < 0) {
     if (Blocked(to) == Step::kClosed) return Step::kClosed;
     sent = 0;
   }
   CountBytes(from, static_cast<size_t>(sent));
-  if (static_cast<size_t>(sent) < bytes) {
-    flow.spill.assign(buffer + sent, buffer + got);
-    flow.spill_begin = 0;
-  }
+  if (static_cast<size_t>(sent) < bytes)
+    Spill(flow, buffer + sent, bytes - static_cast<size_t>(sent));
+  return Step::kGoOn;
+}
+
+// Without a place for what the other side does not take: it stays in the socket.
+Relay::Step Relay::CopyByPeeking(size_t from, size_t most) {
+  const size_t to = Other(from);
+  const ssize_t got = Receive(from, most, MSG_PEEK);
+  if (got <= 0) return AfterRead(from, got);
+  const ssize_t sent =
+      ::send(sides_[to].fd.get(), resources_.buffer.data(), static_cast<size_t>(got), MSG_NOSIGNAL);
+  if (sent < got) sides_[from].readable = true;  // it has not been drained
+  if (sent < 0) return Blocked(to);
+  Spend(from, static_cast<size_t>(sent));
+  CountBytes(from, static_cast<size_t>(sent));
+  // TCP throws away what MSG_TRUNC reads, without copying it (tcp(7)).
+  if (::recv(sides_[from].fd.get(), nullptr, static_cast<size_t>(sent), MSG_TRUNC) != sent)
+    return Fail(from, ECONNRESET);
   return Step::kGoOn;
 }
 
@@ -200,6 +258,11 @@ Relay::Step Relay::Fail(size_t side, int error) {
 
 void Relay::GivePipeBack(Flow& flow) {
   if (flow.pipe) resources_.pipes.Return(std::exchange(flow.pipe, {}));
+}
+
+void Relay::Spend(size_t from, size_t bytes) {
+  if (Bandwidth* const bandwidth = resources_.bandwidth[from].get(); bandwidth != nullptr)
+    bandwidth->Spend(bytes);
 }
 
 void Relay::CountBytes(size_t from, size_t bytes) {

@@ -5,7 +5,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "netproxy/tcp_options.h"
+
 namespace bailey::netproxy {
+namespace {
+
+// In a row without anything: idle. So the limit is kept to a quarter of itself.
+constexpr int kIdleSweeps = 4;
+
+}  // namespace
 
 RelayTable::RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters, size_t most)
     : loop_(loop), most_(most), limit_(most) {
@@ -14,15 +22,53 @@ RelayTable::RelayTable(EventLoop& loop, CounterPage<NetCounter>& counters, size_
 }
 
 RelayTable::~RelayTable() {
+  loop_.Cancel(idle_sweep_);
   while (!relays_.empty()) Remove(relays_.begin()->first);
 }
 
-void RelayTable::SetLimit(uint64_t connections) {
+void RelayTable::SetLimits(uint64_t connections, const NetLimits& limits) {
   limit_ = connections == 0 ? most_ : std::min<uint64_t>(connections, most_);
+  SetBandwidth(Relay::kInside, NetCounter::kLimitBandwidthOut, limits.bytes_out);
+  SetBandwidth(Relay::kOutside, NetCounter::kLimitBandwidthIn, limits.bytes_in);
+  idle_timeout_ = limits.idle_timeout;
+  loop_.Cancel(idle_sweep_);
+  idle_sweep_ = 0;
+  if (idle_timeout_.count() > 0)
+    idle_sweep_ = loop_.After(idle_timeout_ / kIdleSweeps, [this] { SweepIdle(); });
+}
+
+// One that there never was costs a relay nothing.
+void RelayTable::SetBandwidth(size_t from, NetCounter hits, uint64_t bytes_per_second) {
+  auto& bandwidth = resources_.bandwidth[from];
+  if (!bandwidth && bytes_per_second == 0) return;
+  if (!bandwidth)
+    bandwidth = std::make_unique<Bandwidth>(
+        loop_,
+        [this](Bandwidth::Flow flow) {
+          auto* const relay = static_cast<Relay*>(flow);
+          Settle(relay, relay->Continue());
+        },
+        [this, hits] { resources_.counters->Add(hits); });
+  bandwidth->SetRate(bytes_per_second);
+}
+
+void RelayTable::SweepIdle() {
+  std::vector<Relay*> idle;
+  for (auto& [relay, entry] : relays_) {
+    entry.idle_sweeps = relay->TakeActivity() ? 0 : entry.idle_sweeps + 1;
+    if (entry.idle_sweeps >= kIdleSweeps) idle.push_back(relay);
+  }
+  for (Relay* const relay : idle) {
+    resources_.counters->Add(NetCounter::kLimitIdle);
+    for (const size_t side : {Relay::kInside, Relay::kOutside}) ResetOnClose(relay->fd(side));
+    Remove(relay);
+  }
+  idle_sweep_ = loop_.After(idle_timeout_ / kIdleSweeps, [this] { SweepIdle(); });
 }
 
 bool RelayTable::Admit(size_t others) {
   if (relays_.size() + others < limit_) return true;
+  resources_.counters->Add(NetCounter::kLimitConnections);
   resources_.counters->Add(NetCounter::kDeniedLimit);
   return false;
 }
@@ -39,7 +85,7 @@ void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
     if (side == Relay::kOutside) loop_.Unwatch(relay->fd(Relay::kInside));
     return;  // no memory for it: both sockets close
   }
-  relays_.emplace(relay, std::move(owned));
+  relays_.emplace(relay, Entry{std::move(owned)});
   resources_.counters->Add(direction == Direction::kIn ? NetCounter::kConnectionsIn
                                                        : NetCounter::kConnectionsOut);
   resources_.counters->Add(NetCounter::kOpenConnections);

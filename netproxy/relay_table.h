@@ -1,13 +1,16 @@
-// RelayTable: all relays of the proxy: starts them, gives each its turns, counts and limits them.
-// Not thread-safe; runs on the loop's thread.
+// RelayTable: all relays of the proxy: starts them, gives each its turns and its share of the
+// bandwidth, ends those that are idle, counts and limits them. Not thread-safe; runs on the loop's
+// thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "base/event_loop.h"
+#include "netproxy/net_limits.h"
 #include "netproxy/relay.h"
 
 namespace bailey::netproxy {
@@ -20,25 +23,38 @@ class RelayTable {
   RelayTable(const RelayTable&) = delete;
   RelayTable& operator=(const RelayTable&) = delete;
 
-  // 0: `most`, which is the upper bound in any case.
-  void SetLimit(uint64_t connections);
+  // `connections` open at once; 0: `most`, which is the upper bound in any case. Bandwidth and idle
+  // time are taken from `limits`. What is open stays open.
+  void SetLimits(uint64_t connections, const NetLimits& limits);
   // False, and counted as denied, when the limit is reached. `others`: admitted, not started yet.
   bool Admit(size_t others = 0);
   // `inside` and `outside` as in Relay; connect(2) has been called.
   void Start(Direction direction, UniqueFd inside, UniqueFd outside);
   size_t size() const { return relays_.size(); }
+  // Which datagrams are charged to as well. `from`: Relay::kInside for what goes out.
+  bool TakeDatagram(size_t from, size_t bytes) {
+    return !resources_.bandwidth[from] || resources_.bandwidth[from]->TakeDatagram(bytes);
+  }
 
  private:
   void OnEvents(Relay* relay, size_t side, uint32_t events);
   void Settle(Relay* relay, Relay::State state);
   void RunWaiting();
   void Remove(Relay* relay);
+  void SetBandwidth(size_t from, NetCounter hits, uint64_t bytes_per_second);
+  void SweepIdle();
 
   EventLoop& loop_;
   RelayResources resources_;
   const size_t most_;
   size_t limit_;
-  std::unordered_map<Relay*, std::unique_ptr<Relay>> relays_;
+  std::chrono::milliseconds idle_timeout_{};
+  EventLoop::TimerId idle_sweep_ = 0;
+  struct Entry {
+    std::unique_ptr<Relay> relay;
+    uint8_t idle_sweeps = 0;  // in a row
+  };
+  std::unordered_map<Relay*, Entry> relays_;
   std::vector<Relay*> waiting_;  // have more to do than one turn allows
 };
 

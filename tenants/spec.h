@@ -46,6 +46,10 @@ struct Spec {
   std::optional<uint64_t> pids;
   std::optional<uint64_t> disk_bytes;
   std::optional<uint64_t> connections;
+  std::optional<uint64_t> connection_rate, destination_rate;  // new ones a second
+  std::optional<uint64_t> half_open, udp_flows;
+  std::optional<uint64_t> bandwidth_in, bandwidth_out;  // bytes a second
+  std::optional<std::chrono::milliseconds> idle_timeout;
   // [network]
   std::optional<Publish> publish;
   std::optional<bool> egress_allowed;  // what no rule speaks of

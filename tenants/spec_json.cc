@@ -130,8 +130,11 @@ Spec Effective(const Spec& written, const Spec& plan) {
   if (!spec.env) spec.env.emplace();
   if (!spec.restart) spec.restart = supervisor::RestartPolicy::kNo;
   if (!spec.stop_timeout) spec.stop_timeout = std::chrono::seconds(10);
-  for (auto* limit : {&spec.memory_bytes, &spec.pids, &spec.disk_bytes, &spec.connections})
+  for (auto* limit : {&spec.memory_bytes, &spec.pids, &spec.disk_bytes, &spec.connections,
+                      &spec.connection_rate, &spec.destination_rate, &spec.half_open,
+                      &spec.udp_flows, &spec.bandwidth_in, &spec.bandwidth_out})
     if (!*limit) *limit = 0;
+  if (!spec.idle_timeout) spec.idle_timeout = std::chrono::milliseconds(0);
   if (!spec.cpu) spec.cpu = 0;
   if (!spec.publish) spec.publish.emplace();
   if (!spec.egress_allowed) spec.egress_allowed = true;

@@ -20,6 +20,8 @@ constexpr std::array<std::pair<const char*, RestartPolicy>, 3> kRestartNames = {
     {"always", RestartPolicy::kAlways},
 }};
 constexpr uint64_t kLeastMemory = 1 << 20;
+constexpr uint64_t kLeastBandwidth = 4096, kMostBandwidth = uint64_t{1} << 40;
+constexpr std::chrono::milliseconds kShortestIdle{1000};
 constexpr std::chrono::milliseconds kLongestStop = std::chrono::hours(24);
 
 struct ReservedRange {
@@ -258,6 +260,26 @@ json::value PidsValue::Write(uint64_t count) {
 
 Result<uint64_t> ConnectionsValue::Read(const json::value& value) {
   return ReadCount(value, 10'000'000);
+}
+
+Result<uint64_t> BandwidthValue::Read(const json::value& value) {
+  auto bytes = ReadSize(value);
+  if (bytes && !IsNone(value) && (*bytes < kLeastBandwidth || *bytes > kMostBandwidth))
+    return Wrong(value, "a bandwidth",
+                 "bytes a second, 4K or more: \"10M\"; or \"none\" for no limit");
+  return bytes;
+}
+
+Result<std::chrono::milliseconds> IdleTimeoutValue::Read(const json::value& value) {
+  if (IsNone(value)) return std::chrono::milliseconds(0);
+  auto timeout = StopTimeoutValue::Read(value);
+  if (timeout && *timeout < kShortestIdle)
+    return Wrong(value, "a time to be idle", "a second or more: \"10m\"; or \"none\"");
+  return timeout;
+}
+json::value IdleTimeoutValue::Write(std::chrono::milliseconds timeout) {
+  if (timeout.count() == 0) return json::string("none");
+  return StopTimeoutValue::Write(timeout);
 }
 
 Result<Publish> PublishValue::Read(const json::value& value) {

@@ -76,6 +76,13 @@ struct PidsValue : SpecValue<uint64_t> {
 struct ConnectionsValue : PidsValue {
   static Result<uint64_t> Read(const boost::json::value& value);
 };
+struct BandwidthValue : MemoryValue {  // bytes a second
+  static Result<uint64_t> Read(const boost::json::value& value);
+};
+struct IdleTimeoutValue : SpecValue<std::chrono::milliseconds> {
+  static Result<std::chrono::milliseconds> Read(const boost::json::value& value);
+  static boost::json::value Write(std::chrono::milliseconds timeout);
+};
 struct PublishValue : SpecValue<Publish> {
   static Result<Publish> Read(const boost::json::value& value);
   static boost::json::value Write(const Publish& publish);

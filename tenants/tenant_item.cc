@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "base/counters.h"
+#include "base/units.h"
 #include "supervisor/cgroup_usage.h"
 #include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
@@ -22,7 +24,60 @@ json::object LimitsItem(const Spec& effective) {
           {"memory", Limit(*effective.memory_bytes)},
           {"pids", Limit(*effective.pids)},
           {"disk", Limit(*effective.disk_bytes)},
-          {"connections", Limit(*effective.connections)}};
+          {"connections", Limit(*effective.connections)},
+          {"connectionRate", Limit(*effective.connection_rate)},
+          {"connectionRatePerDestination", Limit(*effective.destination_rate)},
+          {"halfOpen", Limit(*effective.half_open)},
+          {"udpFlows", Limit(*effective.udp_flows)},
+          {"bandwidthIn", Limit(*effective.bandwidth_in)},
+          {"bandwidthOut", Limit(*effective.bandwidth_out)},
+          {"idleTimeout", effective.idle_timeout->count() == 0
+                              ? json::value()
+                              : json::value(FormatDuration(*effective.idle_timeout))}};
+}
+
+struct NetFigure {
+  const char* name;
+  NetCounter counter;
+};
+constexpr NetFigure kLimitHits[] = {
+    {"connections", NetCounter::kLimitConnections},
+    {"connectionRate", NetCounter::kLimitConnectionRate},
+    {"connectionRatePerDestination", NetCounter::kLimitDestinationRate},
+    {"halfOpen", NetCounter::kLimitHalfOpen},
+    {"udpFlows", NetCounter::kLimitUdpFlows},
+    {"bandwidthIn", NetCounter::kLimitBandwidthIn},
+    {"bandwidthOut", NetCounter::kLimitBandwidthOut},
+    {"idleTimeout", NetCounter::kLimitIdle},
+};
+constexpr NetFigure kRefused[] = {
+    {"host", NetCounter::kDeniedHost},           {"loopback", NetCounter::kDeniedLoopback},
+    {"linkLocal", NetCounter::kDeniedLinkLocal}, {"private", NetCounter::kDeniedPrivate},
+    {"multicast", NetCounter::kDeniedMulticast}, {"tenant", NetCounter::kDeniedTenant},
+    {"port", NetCounter::kDeniedPort},           {"rule", NetCounter::kDeniedRule},
+    {"limit", NetCounter::kDeniedLimit},         {"bind", NetCounter::kDeniedBind},
+};
+
+// What has happened at all; the rest is left out.
+template <size_t kSize>
+json::object Figures(const CounterPage<NetCounter>& page, const NetFigure (&figures)[kSize]) {
+  json::object out;
+  for (const NetFigure& row : figures)
+    if (const uint64_t count = page.Get(row.counter); count > 0) out[row.name] = count;
+  return out;
+}
+
+json::value NetworkItem(const Tenant& tenant) {
+  const CounterPage<NetCounter>* page = tenant.counters().net.get();
+  if (!tenant.Runs() || page == nullptr) return nullptr;
+  return json::object{{"openConnections", page->Get(NetCounter::kOpenConnections)},
+                      {"connectionsIn", page->Get(NetCounter::kConnectionsIn)},
+                      {"connectionsOut", page->Get(NetCounter::kConnectionsOut)},
+                      {"bytesIn", page->Get(NetCounter::kBytesIn)},
+                      {"bytesOut", page->Get(NetCounter::kBytesOut)},
+                      {"delayed", page->Get(NetCounter::kDelayedConnections)},
+                      {"limitHits", Figures(*page, kLimitHits)},
+                      {"refused", Figures(*page, kRefused)}};
 }
 
 json::value UsageItem(const supervisor::CgroupHost& cgroups, const std::string& cgroup) {
@@ -54,6 +109,7 @@ json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
       {"uidBase", host.config.UidBase(record.slot)},
       {"limits", LimitsItem(effective)},
       {"usage", UsageItem(cgroups, host.paths.Cgroup(record.name()))},
+      {"network", NetworkItem(tenant)},
       {"published", json::array()},
       {"spec", SpecToJson(record.spec)}};
   if (tenant.IsUp() && tenant.supervisor_pid() > 0)

@@ -73,6 +73,13 @@ netproxy::ProxyConfig MakeProxyConfig(const Host& host, const Spec& effective,
   proxy.egress.deny = *effective.egress_deny;
   if (!effective.publish->listening) proxy.publish = effective.publish->ports;
   proxy.connections = *effective.connections;
+  proxy.limits = {.connection_rate = *effective.connection_rate,
+                  .destination_rate = *effective.destination_rate,
+                  .half_open = *effective.half_open,
+                  .udp_flows = *effective.udp_flows,
+                  .bytes_in = *effective.bandwidth_in,
+                  .bytes_out = *effective.bandwidth_out,
+                  .idle_timeout = *effective.idle_timeout};
   for (const IpAddress& peer : peers) proxy.peers.push_back({peer, peer.bits()});
   proxy.tenant_uids = {host.config.first_id, host.config.UidBase(host.config.Slots()) - 1};
   return proxy;

@@ -160,7 +160,7 @@ class Network(harness.BaileyTest):
                                    direction="out")
         self.assertEqual(moved, 2)
         self.assertEqual(
-            self.bailey.metric("bailey_tenant_net_source_violations_total", tenant="bob"), 0)
+            self.bailey.metric("bailey_tenant_source_violations_total", tenant="bob"), 0)
 
     def test_datagrams_come_from_the_tenants_ip_and_their_answers_back(self):
         server = network_lab.DatagramServer(self.lab.outside, OUTSIDE, 7005)

@@ -15,6 +15,7 @@ ProxyConfig Full() {
   config.egress.deny = {*EgressRule::Parse("[2001:db8::/32]:443-444")};
   config.publish = {80, 443};
   config.connections = 10'000;
+  config.limits = {1, 2, 3, 4, 5, 6, std::chrono::milliseconds(7)};
   config.peers = {*Cidr::Parse("203.0.113.8"), *Cidr::Parse("198.51.100.0/24")};
   config.tenant_uids = {1'000'000, 1'999'999};
   return config;
@@ -63,6 +64,8 @@ TEST(ProxyConfig, NamesTheKeyOfAMistake) {
       {R"({"tenant":"a","ip":"203.0.113.7","publish":80})", "publish must be a list"},
       {R"({"tenant":"a","ip":"203.0.113.7","connections":-1})", "connections"},
       {R"({"tenant":"a","ip":"203.0.113.7","connections":"many"})", "connections"},
+      {R"({"tenant":"a","ip":"203.0.113.7","limits":{"halfOpen":-1}})", "limits.halfOpen"},
+      {R"({"tenant":"a","ip":"203.0.113.7","limits":{"halfopen":1}})", "unknown key limits.halfo"},
       {R"({"tenant":"a","ip":"203.0.113.7","resolvers":["192.0.2.53"]})", "resolvers[0]: "},
       {R"({"tenant":"a","ip":"203.0.113.7","resolvers":["*:53"]})", "resolvers[0]: "},
       {R"({"tenant":"a","ip":"203.0.113.7","resolvers":["192.0.2.0/24:53"]})", "resolvers[0]: "},

@@ -30,6 +30,13 @@ cpu = 1.5
 memory = "512M"
 pids = 256
 connections = 10000
+connection_rate = 200
+connection_rate_per_destination = 50
+half_open = 64
+udp_flows = 256
+bandwidth_in = "100M"
+bandwidth_out = "10M"
+idle_timeout = "10m"
 [network]
 publish = [443, 80]
 egress  = { default = "deny", allow = ["10.0.0.5:3306"], deny = ["*:25"] }
@@ -54,6 +61,9 @@ TEST(SpecToml, ReadsEveryKey) {
   EXPECT_EQ(spec->stop_timeout, std::chrono::seconds(10));
   EXPECT_EQ(spec->cpu, 1.5);
   EXPECT_EQ(spec->memory_bytes, 512U << 20);
+  EXPECT_EQ(spec->destination_rate, 50U);
+  EXPECT_EQ(spec->bandwidth_out, 10U << 20);
+  EXPECT_EQ(spec->idle_timeout, std::chrono::minutes(10));
   EXPECT_EQ(spec->publish, (Publish{false, {80, 443}}));
   EXPECT_EQ(spec->egress_allowed, false);
   EXPECT_EQ(spec->egress_deny->front().ToString(), "*:25");

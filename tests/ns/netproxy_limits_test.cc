@@ -1,0 +1,283 @@
+// What a tenant may use of the network, on a running proxy, and changed while it runs.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+
+#include <thread>
+
+#include "tests/ns/netproxy_world.h"
+
+namespace bailey::netproxy {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+World::Options With(std::function<void(NetLimits&)> limit) {
+  World::Options options;
+  options.configure = [limit = std::move(limit)](ProxyConfig& config) { limit(config.limits); };
+  return options;
+}
+
+// The errno of each of so many connects that are begun at once; EINPROGRESS for one that has not
+// ended within `patience`.
+std::vector<int> ConnectMany(const World& world, size_t count, const Endpoint& to,
+                             std::vector<UniqueFd>& sockets,
+                             std::chrono::milliseconds patience = 5s) {
+  std::vector<pollfd> waiting;
+  for (size_t i = 0; i < count; ++i) {
+    sockets.push_back(world.Tenant(SOCK_STREAM | SOCK_NONBLOCK));
+    ConnectTo(sockets.back(), to);
+    waiting.push_back({sockets.back().get(), POLLOUT, 0});
+  }
+  std::vector<int> results(count, EINPROGRESS);
+  for (const auto end = Clock::now() + patience; Clock::now() < end;) {
+    size_t left = 0;
+    ::poll(waiting.data(), waiting.size(), 50);
+    for (size_t i = 0; i < count; ++i) {
+      if (waiting[i].fd < 0) continue;
+      if (waiting[i].revents == 0) {
+        ++left;
+        continue;
+      }
+      socklen_t size = sizeof results[i];
+      ::getsockopt(waiting[i].fd, SOL_SOCKET, SO_ERROR, &results[i], &size);
+      waiting[i].fd = -1;
+    }
+    if (left == 0) break;
+  }
+  return results;
+}
+
+size_t CountOf(const std::vector<int>& results, int error) {
+  return static_cast<size_t>(std::count(results.begin(), results.end(), error));
+}
+
+TEST(ConnectionRate, DelaysFirstAndThenRefuses) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.connection_rate = 20; }));
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    std::vector<UniqueFd> sockets;
+    const auto results = ConnectMany(world, 100, At(kWorldIp, 8000), sockets);
+    const uint64_t refused = world.Count(NetCounter::kLimitConnectionRate);
+    EXPECT_EQ(CountOf(results, 0) + CountOf(results, ECONNREFUSED), 100u);
+    EXPECT_EQ(CountOf(results, ECONNREFUSED), refused);
+    EXPECT_GE(refused, 10u);  // a second's worth waited
+    EXPECT_GE(world.Count(NetCounter::kDelayedConnections), 15u);
+    EXPECT_GE(CountOf(results, 0), 20u);
+    EXPECT_EQ(world.Count(NetCounter::kDeniedLimit), refused);
+  });
+}
+
+TEST(ConnectionRate, HoldsForWhatComesInAsWell) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.connection_rate = 10; }));
+    const UniqueFd server = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    std::vector<UniqueFd> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.push_back(world.Outside());
+      ASSERT_EQ(ConnectTo(clients.back(), At(kTenantIp, 80)), 0);
+    }
+    for (int i = 0; i < 8; ++i) Send(Accept(server), "x");
+    for (const UniqueFd& client : clients) EXPECT_EQ(Receive(client, 1), "x");
+    EXPECT_GE(world.Count(NetCounter::kDelayedConnections), 1u);
+    for (int i = 0; i < 100; ++i) {
+      clients.push_back(world.Outside());
+      ConnectTo(clients.back(), At(kTenantIp, 80));
+    }
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kLimitConnectionRate) > 0; }));
+  });
+}
+
+TEST(DestinationRate, HoldsForOneAddressAlone) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.destination_rate = 5; }));
+    const UniqueFd server = world.Outside(), host = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    Listen(host, At("203.0.113.200", 8000));
+    std::vector<UniqueFd> sockets;
+    const auto results = ConnectMany(world, 30, At(kWorldIp, 8000), sockets);
+    EXPECT_GE(CountOf(results, 0), 5u);
+    EXPECT_EQ(CountOf(results, ECONNREFUSED), world.Count(NetCounter::kLimitDestinationRate));
+    EXPECT_GE(CountOf(results, ECONNREFUSED), 5u);
+    const uint64_t delayed = world.Count(NetCounter::kDelayedConnections);
+    EXPECT_EQ(ConnectTo(world.Tenant(), At("203.0.113.200", 8000)), 0);
+    EXPECT_EQ(world.Count(NetCounter::kDelayedConnections), delayed);
+  });
+}
+
+TEST(HalfOpen, IsBounded) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.half_open = 3; }));
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    std::vector<UniqueFd> sockets;
+    // Nobody answers there, not even a router.
+    const auto results = ConnectMany(world, 5, At("198.51.100.77", 80), sockets, 1s);
+    EXPECT_EQ(CountOf(results, EINPROGRESS), 3u);
+    EXPECT_EQ(CountOf(results, ECONNREFUSED), 2u);
+    EXPECT_EQ(world.Count(NetCounter::kLimitHalfOpen), 2u);
+    world.config().limits.half_open = 4;
+    world.SendConfig(world.config());
+    EXPECT_TRUE(World::Await([&] { return ConnectTo(world.Tenant(), At(kWorldIp, 8000)) == 0; }));
+  });
+}
+
+TEST(UdpFlows, TheOldestMakesRoom) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.udp_flows = 2; }));
+    const UniqueFd server = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At(kWorldIp, 5000)), 0);
+    std::vector<UniqueFd> clients;
+    std::vector<Endpoint> from(3);
+    for (Endpoint& endpoint : from) {
+      clients.push_back(world.Tenant(SOCK_DGRAM));
+      ASSERT_EQ(SendTo(clients.back(), At(kWorldIp, 5000), "x"), 0);
+      EXPECT_EQ(ReceiveDatagram(server, &endpoint), "x");
+    }
+    EXPECT_EQ(world.Count(NetCounter::kLimitUdpFlows), 1u);
+    for (const Endpoint& to : from) SendTo(server, to, "answer");
+    Endpoint peer;
+    EXPECT_EQ(ReceiveDatagram(clients[2], &peer), "answer");
+    EXPECT_EQ(ReceiveDatagram(clients[1], &peer), "answer");
+    ASSERT_EQ(::fcntl(clients[0].get(), F_SETFL, O_NONBLOCK), 0);
+    char byte = 0;
+    EXPECT_EQ(::recv(clients[0].get(), &byte, 1, 0), -1);
+  });
+}
+
+struct Pair {
+  UniqueFd tenant, other;
+};
+Pair Join(World& world, const UniqueFd& server) {
+  Pair pair{world.Tenant(), {}};
+  EXPECT_EQ(ConnectTo(pair.tenant, At(kWorldIp, 8000)), 0);
+  pair.other = Accept(server);
+  return pair;
+}
+
+// Sends until the socket is shut, and counts what arrives at the other end meanwhile.
+class Transfer {
+ public:
+  Transfer(const UniqueFd& from, const UniqueFd& to)
+      : sender_([&from] {
+          const std::string chunk(65536, 'x');
+          while (::send(from.get(), chunk.data(), chunk.size(), MSG_NOSIGNAL) > 0) {
+          }
+        }),
+        receiver_([this, &to] {
+          std::string buffer(65536, '\0');
+          for (;;) {
+            const ssize_t got = ::recv(to.get(), buffer.data(), buffer.size(), 0);
+            if (got <= 0) return;
+            received_ += static_cast<size_t>(got);
+          }
+        }) {}
+  // After both sockets were shut.
+  ~Transfer() {
+    sender_.join();
+    receiver_.join();
+  }
+  size_t received() const { return received_; }
+
+ private:
+  std::atomic<size_t> received_ = 0;
+  std::thread sender_, receiver_;
+};
+
+void Shut(const Pair& pair) {
+  ::shutdown(pair.tenant.get(), SHUT_RDWR);
+  ::shutdown(pair.other.get(), SHUT_RDWR);
+}
+
+class BandwidthBothWays : public testing::TestWithParam<bool> {};  // true: what goes out
+
+TEST_P(BandwidthBothWays, IsKeptAndSharedFairly) {
+  InWorld([] {
+    const bool out = GetParam();
+    constexpr double kRate = 4e6;
+    World world(With([out](NetLimits& limits) {
+      (out ? limits.bytes_out : limits.bytes_in) = static_cast<uint64_t>(kRate);
+    }));
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    const Pair one = Join(world, server), two = Join(world, server);
+    const auto begun = Clock::now();
+    double first = 0, second = 0, seconds = 0;
+    {
+      const Transfer a(out ? one.tenant : one.other, out ? one.other : one.tenant);
+      const Transfer b(out ? two.tenant : two.other, out ? two.other : two.tenant);
+      std::this_thread::sleep_for(2s);
+      first = static_cast<double>(a.received());
+      second = static_cast<double>(b.received());
+      seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+      Shut(one);
+      Shut(two);
+    }
+    EXPECT_LE(first + second, kRate * (seconds + 0.05) * 1.02 + 100'000);
+    EXPECT_GE(first + second, kRate * seconds * 0.8);
+    EXPECT_NEAR(first / second, 1, 0.35);  // a busy machine may keep one from reading
+    EXPECT_GT(world.Count(out ? NetCounter::kLimitBandwidthOut : NetCounter::kLimitBandwidthIn),
+              0u);
+    EXPECT_EQ(world.Count(out ? NetCounter::kLimitBandwidthIn : NetCounter::kLimitBandwidthOut),
+              0u);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(, BandwidthBothWays, testing::Bool(),
+                         [](const auto& row) { return row.param ? "Out" : "In"; });
+
+TEST(Limits, AreChangedWithoutADroppedConnection) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    const Pair pair = Join(world, server), idle = Join(world, server);
+    const std::string text(3 << 20, 'x');
+    ProxyConfig& config = world.config();
+    config.limits.bytes_out = 20'000;
+    config.connections = 1;
+    world.SendConfig(config);
+    // The new limit is in force.
+    EXPECT_TRUE(World::Await([&] {
+      const UniqueFd another = world.Tenant();
+      return ConnectTo(another, At(kWorldIp, 8000)) == ECONNREFUSED;
+    }));
+    EXPECT_GE(world.Count(NetCounter::kLimitConnections), 1u);
+    std::thread sender([&] { Send(pair.tenant, text); });
+    EXPECT_EQ(Receive(pair.other, 10'000).size(), 10'000u);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kLimitBandwidthOut) > 0; }));
+    config.limits = {};
+    config.connections = 0;
+    world.SendConfig(config);
+    EXPECT_EQ(Receive(pair.other, text.size() - 10'000).size(), text.size() - 10'000);
+    sender.join();
+    Send(idle.tenant, "still here");
+    EXPECT_EQ(Receive(idle.other, 10), "still here");
+    EXPECT_EQ(ConnectTo(world.Tenant(), At(kWorldIp, 8000)), 0);
+  });
+}
+
+TEST(IdleTimeout, EndsWhatDoesNotMove) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.idle_timeout = 1s; }));
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    const Pair busy = Join(world, server), idle = Join(world, server);
+    for (int i = 0; i < 30; ++i) {
+      Send(busy.tenant, "x");
+      ASSERT_EQ(Receive(busy.other, 1), "x");
+      std::this_thread::sleep_for(100ms);
+    }
+    EXPECT_EQ(world.Count(NetCounter::kLimitIdle), 1u);
+    EXPECT_EQ(ReceiveErrno(idle.tenant), ECONNRESET);
+    EXPECT_EQ(ReceiveErrno(idle.other), ECONNRESET);
+  });
+}
+
+}  // namespace
+}  // namespace bailey::netproxy
