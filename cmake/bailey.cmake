@@ -41,6 +41,14 @@ if(BAILEY_SANITIZE)
   target_compile_definitions(bailey_options INTERFACE BAILEY_SANITIZE=1)
 endif()
 
+option(BAILEY_FUZZ "Link the fuzz targets with libFuzzer (clang), and instrument everything" OFF)
+if(BAILEY_FUZZ)
+  target_compile_options(bailey_options INTERFACE
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(bailey_options INTERFACE -fsanitize=address,undefined)
+  target_compile_definitions(bailey_options INTERFACE BAILEY_SANITIZE=1)
+endif()
+
 # bailey_module(name SOURCES … DEPENDS …): the library `name`.
 function(bailey_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
@@ -90,6 +98,34 @@ function(bailey_script_test name)
   add_test(NAME ${name} COMMAND ${ARG_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
     ENVIRONMENT "BAILEY_BIN=${CMAKE_BINARY_DIR}/bin")
+endfunction()
+
+# bailey_fuzz(name RUNS n SOURCES … DEPENDS …): the fuzz target tests/fuzz/name_fuzz.cc, as
+# fuzz_name. With libFuzzer where BAILEY_FUZZ is on (tests/fuzz/run); in every other build with a
+# driver of our own, which CTest has run its seeds and n inputs made of them.
+set(BAILEY_FUZZ_SEEDS ${CMAKE_BINARY_DIR}/fuzz-seeds)
+add_custom_command(OUTPUT ${BAILEY_FUZZ_SEEDS}/made
+  COMMAND ${CMAKE_SOURCE_DIR}/tests/fuzz/seeds ${BAILEY_FUZZ_SEEDS}
+  DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/seeds VERBATIM)
+add_custom_target(fuzz_seeds DEPENDS ${BAILEY_FUZZ_SEEDS}/made)
+add_custom_target(fuzz)
+if(NOT BAILEY_FUZZ)
+  add_library(fuzz_driver OBJECT tests/fuzz/driver.cc)
+  target_link_libraries(fuzz_driver PRIVATE bailey_options)
+endif()
+function(bailey_fuzz name)
+  cmake_parse_arguments(ARG "" "RUNS" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(fuzz_${name} tests/fuzz/${name}_fuzz.cc ${ARG_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE bailey_options ${ARG_DEPENDS})
+  if(BAILEY_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_link_libraries(fuzz_${name} PRIVATE fuzz_driver)
+  endif()
+  add_dependencies(fuzz_${name} fuzz_seeds)
+  add_dependencies(fuzz fuzz_${name})
+  add_test(NAME fuzz_${name} COMMAND fuzz_${name} -runs=${ARG_RUNS} ${BAILEY_FUZZ_SEEDS}/${name})
+  set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
 
 # bailey_bpf(target source.bpf.c): <target>.skel.h in the generated include directory, under the

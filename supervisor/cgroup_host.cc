@@ -1,5 +1,6 @@
 #include "supervisor/cgroup_host.h"
 
+#include <charconv>
 #include <sstream>
 #include <vector>
 
@@ -20,8 +21,11 @@ std::vector<std::string> Split(const std::string& text, char separator) {
 std::string Unescape(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8));
+    unsigned code = 0;
+    const char* const digits = text.data() + i + 1;
+    if (text[i] == '\\' && i + 3 < text.size() &&
+        std::from_chars(digits, digits + 3, code, 8).ptr == digits + 3) {
+      out += static_cast<char>(code);
       i += 3;
     } else {
       out += text[i];
