@@ -204,6 +204,7 @@ std::string StatusReply(const TenantStatus& status, bool ok) {
                         {"restarts", status.restarts},
                         {"startedAt", nullptr},
                         {"lastExit", ExitValue(status.last_exit)},
+                        {"reboot", status.reboot},
                         {"error", nullptr}};
   if (status.started_at) reply["startedAt"] = Seconds(*status.started_at);
   if (status.failure) AddError(reply, status.failure->error, status.failure->stage);

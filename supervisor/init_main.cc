@@ -62,7 +62,8 @@ int BlockSignals(int how) {
 int OpenSignals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGPWR}) ::sigaddset(&set, signal);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGPWR, SIGUSR1, SIGUSR2})
+    ::sigaddset(&set, signal);
   return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -152,10 +153,21 @@ void Init::OnControl() {
   if (header.type == InitMessageType::kStop) BeginStop(header.value);
 }
 
+// As busybox' init has it: reboot sends TERM, and a console's Ctrl-Alt-Del INT; halt, poweroff and
+// a failing power supply the others. Pid 0 is somebody on the host, who would start it again.
+Shutdown WantedBy(const signalfd_siginfo& info) {
+  const bool reboot = info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
+  return reboot && info.ssi_pid != 0 ? Shutdown::kReboot : Shutdown::kPowerOff;
+}
+
 void Init::OnSignals() {
   signalfd_siginfo info{};
-  while (::read(signals_, &info, sizeof info) == sizeof info)
-    if (info.ssi_signo != SIGCHLD) BeginStop(SIGTERM);
+  while (::read(signals_, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGCHLD) continue;
+    // The supervisor answers with kStop; without one nothing would.
+    if (orphaned_) return BeginStop(SIGTERM);
+    Tell(InitMessageType::kShutdown, static_cast<int>(WantedBy(info)));
+  }
 }
 
 void Init::Reap() {

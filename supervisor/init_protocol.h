@@ -9,6 +9,7 @@
 //   kStart argv env              →
 //                                ←      kStarted, or kStartFailed{errno}
 //                                ←      kExited{wait status}; then kStart again, or kStop
+//                                ←      kShutdown{Shutdown}: asked for inside, as init is asked
 //                                ←      kIdle, each time init's last child has ended
 //   kStop{signal}                →      signal to all; ends when all are gone
 // When the supervisor's end closes, init stops the tenant with SIGTERM, then by ending.
@@ -29,11 +30,15 @@ enum class InitMessageType : uint32_t {
   kStartFailed,
   kExited,
   kIdle,
+  kShutdown,
 };
+
+enum class Shutdown : int32_t { kPowerOff, kReboot };
 
 struct InitMessage {
   InitMessageType type;
-  int32_t value = 0;     // kStop: signal; kStarted: pid inside; kExited: status; kFailed: WallStep
+  int32_t value = 0;     // kStop: signal; kStarted: pid inside; kExited: status; kFailed: WallStep;
+                         // kShutdown: Shutdown
   int32_t error = 0;     // kFailed, kStartFailed: errno
   uint32_t argc = 0;     // kStart: strings that are argv; the rest is the environment
   uint32_t strings = 0;  // kStart: all strings

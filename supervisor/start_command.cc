@@ -60,6 +60,10 @@ void StartCommand::Handle(const InitMessage& message) {
     }
     case InitMessageType::kExited:
       return OnEnded(ExplainExit(message.value, oom_kills_()));
+    case InitMessageType::kShutdown:
+      return events_.shutdown(message.value == static_cast<int32_t>(Shutdown::kReboot)
+                                  ? Shutdown::kReboot
+                                  : Shutdown::kPowerOff);
     case InitMessageType::kIdle:
       return events_.idle();
     default:

@@ -22,8 +22,9 @@ class StartCommand {
     std::function<void(Error)> start_failed;        // the first time: there is no such program, say
     std::function<void(const ExitReport&)> exited;  // each time
     std::function<void()> restarted;
-    std::function<void()> idle;         // no child of init is left, for the moment or for good
-    std::function<void(Error)> broken;  // init says what init never says
+    std::function<void(Shutdown)> shutdown;  // somebody inside asks for it
+    std::function<void()> idle;              // no child of init is left, for the moment or for good
+    std::function<void(Error)> broken;       // init says what init never says
   };
   // OOM kills in the tenant since the last call.
   using OomKills = std::function<uint64_t()>;

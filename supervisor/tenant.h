@@ -90,6 +90,7 @@ class Tenant {
   // tenant_stop.cc
   void Fail(Error error);
   void OnInitDeath();
+  void OnShutdown(Shutdown how);
   void OnIdle();
   void TearDownSoon();
   void TearDown();

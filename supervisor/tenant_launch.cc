@@ -195,7 +195,8 @@ Result<InitMessage> ReceiveInitMessage(int control) {
   if (!message) return message.error();
   const InitMessageType type = message->pod.type;
   if (type != InitMessageType::kStarted && type != InitMessageType::kStartFailed &&
-      type != InitMessageType::kExited && type != InitMessageType::kIdle)
+      type != InitMessageType::kExited && type != InitMessageType::kIdle &&
+      type != InitMessageType::kShutdown)
     return Errno("message of init", EPROTO);
   return message->pod;
 }

@@ -109,6 +109,7 @@ Status Tenant::RunInit() {
     ++status_.restarts;
     own().Add(SupervisorCounter::kRestarts);
   };
+  events.shutdown = [this](Shutdown how) { OnShutdown(how); };
   events.idle = [this] { OnIdle(); };
   command_ = std::make_unique<StartCommand>(
       setup_.loop, setup_.config.process, launched_->control.get(),

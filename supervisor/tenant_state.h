@@ -32,6 +32,7 @@ struct TenantStatus {
   std::optional<std::chrono::system_clock::time_point> started_at;
   std::optional<ExitReport> last_exit;  // of the start command
   std::optional<TenantFailure> failure;
+  bool reboot = false;  // it was asked inside to end, and to start again
 };
 
 }  // namespace bailey::supervisor

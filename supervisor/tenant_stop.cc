@@ -1,6 +1,7 @@
 // The end of a tenant: asked for, or because a part of it died, or because a stage of its start
 // failed. All three take the same way:
-//   1  init is asked to end everything inside (only when asked for, and only if all is well)
+//   1  init is asked to end everything inside (only when asked for, and only if all is well; who
+//      asks may be the tenant itself)
 //   2  what is left is killed, sessions are reaped; if it will not die, the file server is stuck:
 //      FUSE is aborted
 //   3  init is reaped, the console's last words are kept
@@ -70,8 +71,20 @@ void Tenant::OnInitDeath() {
   launched_->init_pid = -1;
   status_.init_pid = 0;
   if (status_.state == TenantState::kStopping) return TearDownSoon();
+  // How the kernel tells of reboot(2) inside: reboot_pid_ns(). Init has both blocked.
+  if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGHUP || WTERMSIG(status) == SIGINT)) {
+    status_.reboot = WTERMSIG(status) == SIGHUP;
+    return TearDownSoon();
+  }
   const ExitReport exit = ExplainExit(status, TakeOomKills());
   Fail(Invalid("bailey-init " + exit.ToString()));
+}
+
+// Asked for inside, by way of init: `reboot`, `poweroff`.
+void Tenant::OnShutdown(Shutdown how) {
+  LogInfo(how == Shutdown::kReboot ? "reboots" : "powers off");
+  status_.reboot = how == Shutdown::kReboot;
+  Stop(std::nullopt);
 }
 
 // The start command will not run again: when nothing else is left inside, the tenant has ended.

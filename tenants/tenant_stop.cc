@@ -51,7 +51,13 @@ void Tenant::OnEnded(const ApiResult<SupervisorAnswer>& answer) {
     if (answer.error().layer == "supervisor") return;  // it is about to be gone itself
     failure_ = answer.error();
   }
-  record_.should_run = false;
+  const json::value* reboot = answer ? answer->body.if_contains("reboot") : nullptr;
+  keep_trying_ = reboot != nullptr && reboot->is_bool() && reboot->get_bool();
+  if (keep_trying_) {
+    Note("rebooted", "by itself");
+    if (UnixNow() - record_.started_at > kSteadySeconds) retry_pause_ = seconds(0);
+  }
+  record_.should_run = keep_trying_;
   Dismiss();
 }
 

@@ -66,6 +66,16 @@ class Life(harness.BaileyTest):
         self.bailey.ok("rm", "alice")
         self.assertNothingLeft()
 
+    def test_a_tenant_reboots_and_powers_off(self):
+        ip = self.bailey.launch_web("alice", 2)
+        first = self.bailey.show("alice")["initPid"]
+        self.bailey.sh("alice", "reboot")
+        wait_until(lambda: self.bailey.show("alice")["initPid"] not in (None, first), "alice runs again")
+        wait_until(lambda: fetch(ip).strip() == "page of alice", "alice serves again")
+        self.bailey.sh("alice", "poweroff")
+        wait_until(lambda: self.bailey.show("alice")["state"] == "stopped", "alice is off")
+        self.assertIsNone(self.bailey.show("alice")["error"])
+
     def test_rm_leaves_nothing(self):
         self.bailey.launch_web("alice", 2)
         refused = self.bailey.run("rm", "alice")

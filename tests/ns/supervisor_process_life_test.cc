@@ -232,6 +232,37 @@ TEST(Life, ASuspendedTenantWhoseInitIsKilledLeavesNothing) {
   EXPECT_THAT(world.Leftovers(), IsEmpty());
 }
 
+// How somebody inside ends the tenant, and whether it should start again.
+struct Ending {
+  const char* command;
+  bool reboot;
+};
+
+TEST(Life, ATenantMayEndItself) {
+  for (const Ending& ending :
+       {Ending{"reboot", true}, Ending{"poweroff", false}, Ending{"halt", false},
+        Ending{"reboot -f", true}, Ending{"poweroff -f", false}}) {
+    World world;
+    world.config.process.start = {"/bin/sh", "-c", "while :; do sleep 0.1; done"};
+    world.config.process.restart = RestartPolicy::kAlways;
+    ASSERT_EQ(State(world.Start()), "running");
+    world.Shell(ending.command);
+    ASSERT_TRUE(Eventually([&] { return State(world.Status()) == "stopped"; })) << ending.command;
+    EXPECT_EQ(world.Status().at("reboot"), ending.reboot) << ending.command;
+    EXPECT_EQ(State(world.Stop()), "stopped");
+    EXPECT_THAT(world.Leftovers(), IsEmpty());
+  }
+}
+
+TEST(Life, AHostThatEndsInitDoesNotRebootTheTenant) {
+  World world;
+  world.config.process.start = {"/bin/sh", "-c", "while :; do sleep 0.1; done"};
+  const json::object running = world.Start();
+  ASSERT_EQ(::kill(json::value_to<pid_t>(running.at("initPid")), SIGTERM), 0);
+  ASSERT_TRUE(Eventually([&] { return State(world.Status()) == "stopped"; }));
+  EXPECT_EQ(world.Status().at("reboot"), false);
+}
+
 TEST(Life, OnlyARunningTenantIsSuspended) {
   World world;
   world.config.process.start = {"/bin/sh", "-c", "exit 3"};
