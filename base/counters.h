@@ -89,6 +89,10 @@ enum class SupervisorCounter : uint32_t {
   kFsRestarts,
   kProxyRestarts,
   kStartMicroseconds,  // gauge: the last start, to the first instruction of the start command
+  kDiskBytes,          // gauge: the size of a limited store; 0 for a plain directory
+  kDiskUsedBytes,      // gauge: of these
+  kDiskInodes,         // gauge
+  kDiskUsedInodes,     // gauge
   kCount
 };
 

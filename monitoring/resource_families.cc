@@ -1,4 +1,5 @@
-// What a tenant's cgroups say: CPU, memory, tasks, and the limits beside them.
+// What a tenant uses, and the limits beside it: CPU, memory and tasks, which its cgroups tell, and
+// its disk.
 #include "monitoring/families.h"
 
 namespace bailey::monitoring {
@@ -15,6 +16,13 @@ void FillCgroup(const TenantSample& tenant, SeriesWriter& series) {
 template <auto member>
 void FillLimit(const TenantSample& tenant, SeriesWriter& series) {
   if (tenant.limits.*member > 0) series.Add(tenant.limits.*member);
+}
+
+// The supervisor's gauges of a limited store; the page of a plain directory has zeros.
+template <auto counter>
+void FillDisk(const TenantSample& tenant, SeriesWriter& series) {
+  if (tenant.supervisor && (*tenant.supervisor)[SupervisorCounter::kDiskBytes] > 0)
+    series.Add((*tenant.supervisor)[counter]);
 }
 
 void FillCpuModes(const TenantSample& tenant, SeriesWriter& series) {
@@ -64,6 +72,14 @@ constexpr Row kResourceRows[] = {
     {"bailey_tenant_disk_limit_bytes", Gauge,
      "Disk space that a tenant may use; absent without a limit.",
      FillLimit<&LimitsSample::disk_bytes>},
+    {"bailey_tenant_disk_usage_bytes", Gauge,
+     "Disk space that is not free for a tenant any more; absent without a limit.",
+     FillDisk<SupervisorCounter::kDiskUsedBytes>},
+    {"bailey_tenant_disk_inodes", Gauge, "Inodes that a tenant uses; absent without a disk limit.",
+     FillDisk<SupervisorCounter::kDiskUsedInodes>},
+    {"bailey_tenant_disk_inodes_limit", Gauge,
+     "Inodes that a tenant may use; absent without a disk limit.",
+     FillDisk<SupervisorCounter::kDiskInodes>},
 };
 
 }  // namespace

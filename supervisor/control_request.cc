@@ -219,7 +219,8 @@ std::string LimitsReply(const Limits& limits) {
                                        {{"cpu", limits.cpu},
                                         {"memory", limits.memory_bytes},
                                         {"pids", limits.pids},
-                                        {"connections", limits.connections}}}});
+                                        {"connections", limits.connections},
+                                        {"disk", limits.disk_bytes}}}});
 }
 
 }  // namespace bailey::supervisor

@@ -79,16 +79,14 @@ std::string HostsText(const TenantConfig& config) {
 
 }  // namespace
 
-Status WriteEtcFiles(int plain_root, const TenantConfig& config) {
+Status WriteEtcFiles(int plain_root, int upper, const TenantConfig& config) {
   if (::mkdirat(plain_root, "etc", 0755) != 0 && errno != EEXIST) return Errno("mkdir /etc");
   const auto etc = OpenEtc(plain_root);
   if (!etc) return etc.error();
   if (!*etc) return {};
   BAILEY_TRY(Write(etc->get(), etc->get(), "hosts", HostsText(config)));
   if (config.resolv_conf.empty()) return {};
-  const auto upper = OpenPath(config.layers.upper, O_PATH | O_DIRECTORY);
-  if (!upper) return upper.error();
-  const auto own = OpenEtc(upper->get());
+  const auto own = OpenEtc(upper);
   if (!own) return own.error();
   return Write(etc->get(), own->get(), "resolv.conf", config.resolv_conf);
 }

@@ -8,11 +8,11 @@
 
 namespace bailey::supervisor {
 
-// `plain_root`: the tenant's tree without id translation. No symlink in it is followed; an /etc
+// `plain_root`: the tenant's tree without id translation; `upper`: its own layer. No symlink in it is followed; an /etc
 // that is none, or a file that is the tenant's own, is left alone.
 //  - resolv.conf (config.resolv_conf, unless empty) is the tenant's own if its upper layer has one
 //    without our first line; one that came with the template is replaced.
 //  - hosts is written if there is none, or an empty one, or ours.
-Status WriteEtcFiles(int plain_root, const TenantConfig& config);
+Status WriteEtcFiles(int plain_root, int upper, const TenantConfig& config);
 
 }  // namespace bailey::supervisor

@@ -21,22 +21,23 @@ FileServer::~FileServer() {
   process_.Kill();
 }
 
-Status FileServer::Start(const TenantConfig& config, const TenantCgroup& cgroup,
-                         const std::string& program, const std::string& point, int counters) {
+Status FileServer::Start(const TenantConfig& config, const TenantStore& store,
+                         const TenantCgroup& cgroup, const std::string& program,
+                         const std::string& point, int counters) {
   if (::mkdir(point.c_str(), 0700) != 0 && errno != EEXIST) return Errno("mkdir " + point);
   auto fuse = MountFuse(point, "bailey:" + config.name);
   if (!fuse) return fuse.error();
   fuse_ = std::move(*fuse);
-  Status spawned = Spawn(config, cgroup, program, counters);
+  Status spawned = Spawn(config, store, cgroup, program, counters);
   // The server's alone from now on: when it dies, requests fail instead of waiting.
   fuse_.device.Reset();
   return spawned;
 }
 
-Status FileServer::Spawn(const TenantConfig& config, const TenantCgroup& cgroup,
-                         const std::string& program, int counters) {
-  const auto layers = OpenLayers(config.layers);
-  if (!layers) return layers.error();
+Status FileServer::Spawn(const TenantConfig& config, const TenantStore& store,
+                         const TenantCgroup& cgroup, const std::string& program, int counters) {
+  const auto lowers = OpenLowers(config.layers);
+  if (!lowers) return lowers.error();
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return Errno("pipe2");
   ready_.Reset(pipe[0]);
@@ -46,9 +47,9 @@ Status FileServer::Spawn(const TenantConfig& config, const TenantCgroup& cgroup,
   options.namespaces = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET;
   FdArguments fds(options.fds, options.args);
   fds.Add("--fuse-fd", fuse_.device.get());
-  for (const UniqueFd& lower : layers->lowers) fds.Add("--lower-fd", lower.get());
-  fds.Add("--upper-fd", layers->upper.get());
-  fds.Add("--work-fd", layers->work.get());
+  for (const UniqueFd& lower : *lowers) fds.Add("--lower-fd", lower.get());
+  fds.Add("--upper-fd", store.upper());
+  fds.Add("--work-fd", store.work());
   fds.Add("--counters-fd", counters);
   fds.Add("--ready-fd", ready_write.get());
   for (const std::string& path : config.hide) {

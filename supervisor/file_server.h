@@ -13,6 +13,7 @@
 #include "supervisor/server_process.h"
 #include "supervisor/tenant_cgroup.h"
 #include "supervisor/tenant_config.h"
+#include "supervisor/tenant_store.h"
 
 namespace bailey::supervisor {
 
@@ -30,16 +31,16 @@ class FileServer {
   FileServer& operator=(const FileServer&) = delete;
 
   // Mounts at `point` (made if missing) and spawns `program`, whose counters go to `counters`.
-  Status Start(const TenantConfig& config, const TenantCgroup& cgroup, const std::string& program,
-               const std::string& point, int counters);
+  Status Start(const TenantConfig& config, const TenantStore& store, const TenantCgroup& cgroup,
+               const std::string& program, const std::string& point, int counters);
   // On the root of the mount; for the launcher.
   int mount() const { return fuse_.mount.get(); }
   // After unmounting: gives the server a moment to end by itself, then kills it. Idempotent.
   void Stop();
 
  private:
-  Status Spawn(const TenantConfig& config, const TenantCgroup& cgroup, const std::string& program,
-               int counters);
+  Status Spawn(const TenantConfig& config, const TenantStore& store, const TenantCgroup& cgroup,
+               const std::string& program, int counters);
   void OnReady();
   void CloseReady();
 

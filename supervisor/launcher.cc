@@ -68,7 +68,7 @@ Status Launcher::MakeNamespaces() {
   if (!root) return root.error().Within("the tenant's tree");
   root_ = std::move(*root);
   BAILEY_TRY(MakeMountPoints(request_.fuse_mount));
-  BAILEY_TRY(WriteEtcFiles(request_.fuse_mount, request_.config));
+  BAILEY_TRY(WriteEtcFiles(request_.fuse_mount, request_.upper, request_.config));
   if (::unshare(CLONE_NEWNS) != 0) return Errno("unshare the mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return Errno("make all mounts private");

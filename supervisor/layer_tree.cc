@@ -43,29 +43,15 @@ Result<UniqueFd> OpenLower(const LowerLayer& layer) {
 
 }  // namespace
 
-Result<LayerFds> OpenLayers(const Layers& layers) {
-  LayerFds fds;
+Result<std::vector<UniqueFd>> OpenLowers(const Layers& layers) {
+  std::vector<UniqueFd> lowers;
   for (const LowerLayer& layer : layers.lowers) {
     auto tree = OpenLower(layer);
     if (!tree)
       return tree.error().Within("layer " + layer.path).WithHint("see `bailey template ls`");
-    fds.lowers.push_back(std::move(*tree));
+    lowers.push_back(std::move(*tree));
   }
-  const size_t slash = layers.upper.rfind('/');
-  const std::string parent = layers.upper.substr(0, slash);
-  if (layers.work.substr(0, layers.work.rfind('/')) != parent)
-    return Invalid("layers: upper and work must lie in one directory");
-  // One clone of their parent, not two: a rename between two mounts is EXDEV.
-  const auto store = CloneMount(AT_FDCWD, parent);
-  if (!store) return store.error();
-  BAILEY_TRY(AddMountAttributes(store->get(), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-  for (auto [path, fd] : {std::pair{&layers.upper, &fds.upper}, {&layers.work, &fds.work}}) {
-    auto opened =
-        OpenBeneathNoSymlinks(store->get(), path->substr(slash + 1), O_RDONLY | O_DIRECTORY);
-    if (!opened) return opened.error().Within(parent);
-    *fd = std::move(*opened);
-  }
-  return fds;
+  return lowers;
 }
 
 }  // namespace bailey::supervisor

@@ -18,6 +18,7 @@
 #include "supervisor/daemon.h"
 #include "supervisor/earlier_supervisor.h"
 #include "supervisor/own_capabilities.h"
+#include "supervisor/store_preparation.h"
 #include "supervisor/tenant.h"
 #include "supervisor/tenant_sweep.h"
 
@@ -27,22 +28,24 @@ namespace {
 struct Options {
   std::string runtime_dir;
   int config_fd = -1;
-  bool clear = false;
+  bool clear = false, prepare = false;
 };
 
 constexpr const char* kUsage =
-    "usage: bailey-supervisor [--clear] --runtime DIR --config-fd N\n"
+    "usage: bailey-supervisor [--clear | --prepare] --runtime DIR --config-fd N\n"
     "Started by baileyd for one tenant.\n";
 
 Result<Options> ParseOptions(int argc, char** argv) {
-  static constexpr std::array<option, 4> kLong = {{{"runtime", required_argument, nullptr, 'r'},
+  static constexpr std::array<option, 5> kLong = {{{"runtime", required_argument, nullptr, 'r'},
                                                    {"config-fd", required_argument, nullptr, 'c'},
                                                    {"clear", no_argument, nullptr, 'x'},
+                                                   {"prepare", no_argument, nullptr, 'p'},
                                                    {nullptr, 0, nullptr, 0}}};
   Options options;
   for (int flag = 0; (flag = ::getopt_long(argc, argv, "", kLong.data(), nullptr)) != -1;) {
     if (flag == '?') return Invalid("unknown option", kUsage);
     if (flag == 'x') options.clear = true;
+    if (flag == 'p') options.prepare = true;
     if (flag == 'r') options.runtime_dir = optarg;
     if (flag != 'c') continue;
     const char* end = optarg + std::strlen(optarg);
@@ -70,6 +73,16 @@ Status Clear(const Options& options, const TenantConfig& config) {
   BAILEY_TRY(lock->TakeByForce());
   ::unlink(ControlSocketPath(options.runtime_dir).c_str());
   return SweepTenant(*host, config, options.runtime_dir);
+}
+
+// Whoever clears meanwhile ends us: the lock is ours.
+Status Prepare(const Options& options, const TenantConfig& config) {
+  const auto lock = TakeOver(options.runtime_dir, config.name);
+  if (!lock) return lock.error();
+  const auto host = CgroupHost::Detect();
+  if (!host) return host.error();
+  BAILEY_TRY(SweepTenant(*host, config, options.runtime_dir));
+  return PrepareStore(config.layers, config.limits.disk_bytes);
 }
 
 Status Serve(const Options& options, TenantConfig config, Daemon& daemon) {
@@ -120,6 +133,10 @@ int Main(int argc, char** argv) {
   if (options->clear) {
     const Status cleared = Clear(*options, *config);
     return cleared ? 0 : Fail(cleared.error());
+  }
+  if (options->prepare) {
+    const Status prepared = Prepare(*options, *config);
+    return prepared ? 0 : Fail(prepared.error());
   }
   BAILEY_CHECK(options->config_fd > 2);
   auto daemon = Daemon::Start(options->runtime_dir + "/supervisor.log");

@@ -13,6 +13,8 @@ namespace bailey::supervisor {
 namespace {
 
 constexpr size_t kMaxSessions = 256;
+// Often enough for any scrape, and next to nothing for a host with a thousand tenants.
+constexpr std::chrono::seconds kStoreCountPause{5};
 
 // For whoever finds the runtime directory without a supervisor: what it was about to do.
 void WriteIntent(const std::string& runtime_dir, const TenantStatus& status) {
@@ -32,6 +34,7 @@ Tenant::~Tenant() {
   setup_.loop.Cancel(deadline_);
   setup_.loop.Cancel(teardown_);
   setup_.loop.Cancel(suspending_);
+  setup_.loop.Cancel(store_count_);
   if (launched_) setup_.loop.Unwatch(launched_->init_pidfd.get());
 }
 
@@ -57,6 +60,17 @@ uint64_t Tenant::TakeOomKills() {
   const uint64_t fresh = now > oom_kills_ ? now - oom_kills_ : 0;
   oom_kills_ = now;
   return fresh;
+}
+
+void Tenant::CountStore() {
+  const auto usage = store_ ? store_->Usage() : std::nullopt;
+  if (!usage) return;
+  own().Set(SupervisorCounter::kDiskBytes, usage->bytes);
+  own().Set(SupervisorCounter::kDiskUsedBytes, usage->used_bytes);
+  own().Set(SupervisorCounter::kDiskInodes, usage->inodes);
+  own().Set(SupervisorCounter::kDiskUsedInodes, usage->used_inodes);
+  setup_.loop.Cancel(store_count_);
+  store_count_ = setup_.loop.After(kStoreCountPause, [this] { CountStore(); });
 }
 
 void Tenant::WatchDenials(UniqueFd listener) {
@@ -109,6 +123,14 @@ void Tenant::OnSessionEnd(ExecSession& session, const ExitReport& exit) {
   OnIdle();
 }
 
+Status Tenant::Hold(const Limits& limits) {
+  BAILEY_TRY(cgroup_->SetLimits(limits));
+  if (!store_) return {};
+  Status held = store_->SetLimit(limits.disk_bytes);
+  CountStore();
+  return held;
+}
+
 Result<Limits> Tenant::Set(const SetRequest& request) {
   if (!cgroup_ || HasEnded(status_.state))
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH);
@@ -119,7 +141,7 @@ Result<Limits> Tenant::Set(const SetRequest& request) {
     if (!limits) return limits.error();
     wanted = *limits;
   }
-  if (const Status set = cgroup_->SetLimits(wanted); !set) {
+  if (const Status set = Hold(wanted); !set) {
     // As it was: the first of the limits may hold already.
     if (const Status back = cgroup_->SetLimits(config.limits); !back)
       LogError("set limits back: " + back.error().Message());
@@ -136,6 +158,7 @@ Result<Limits> Tenant::Set(const SetRequest& request) {
   }
   auto held = cgroup_->ReadLimits();
   if (held) held->connections = wanted.connections;
+  if (held && store_) held->disk_bytes = store_->bytes();
   return held;
 }
 

@@ -28,6 +28,7 @@
 #include "supervisor/tenant_filter.h"
 #include "supervisor/tenant_launch.h"
 #include "supervisor/tenant_state.h"
+#include "supervisor/tenant_store.h"
 
 namespace bailey::supervisor {
 
@@ -80,6 +81,7 @@ class Tenant {
   void OpenTheGate();
   void OnStarted();
   Status MakeGroups();
+  Status OpenStore();
   Status MakeRoot();
   Status MakeWalls();
   Status MakeNetwork();
@@ -107,6 +109,9 @@ class Tenant {
 
   void Enter(TenantState state);
   uint64_t TakeOomKills();
+  // What the store uses, for the counters; again and again while it is an image.
+  void CountStore();
+  Status Hold(const Limits& limits);
   void WatchDenials(UniqueFd listener);
   void OnSessionEnd(ExecSession& session, const ExitReport& exit);
   std::string Program(const char* name) const;
@@ -118,7 +123,7 @@ class Tenant {
   std::optional<Error> left_behind_;
   const char* stage_ = "";
   EventLoop::Clock::time_point began_at_;
-  EventLoop::TimerId deadline_ = 0, teardown_ = 0;
+  EventLoop::TimerId deadline_ = 0, teardown_ = 0, store_count_ = 0;
   EventLoop::TimerId suspending_ = 0;  // the next look whether all stand still
   EventLoop::Clock::time_point suspend_deadline_;
   std::optional<Error> suspend_failure_;
@@ -130,6 +135,7 @@ class Tenant {
   std::optional<TenantFilter> filter_;
   UniqueFd init_program_;
   std::unique_ptr<ConsoleLog> console_;
+  std::optional<TenantStore> store_;
   std::unique_ptr<FileServer> files_;
   std::optional<LaunchedTenant> launched_;
   std::unique_ptr<NetProxy> proxy_;

@@ -13,6 +13,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr uint64_t kDiskBlock = 4096;
 constexpr uint32_t kIdsPerTenant = 65536;  // 65535 inside, and one for the proxy
 constexpr std::array<std::pair<const char*, RestartPolicy>, 3> kRestartNames = {{
     {"no", RestartPolicy::kNo},
@@ -114,6 +115,7 @@ void ReadLayers(Reader in, Layers& out) {
   }
   in.Text("upper", out.upper);
   in.Text("work", out.work);
+  in.Text("image", out.image);
   in.RefuseUnknown();
 }
 
@@ -148,6 +150,8 @@ void ReadLimits(Reader in, Limits& out) {
   in.Number("memory", out.memory_bytes);
   in.Number("pids", out.pids);
   in.Number("connections", out.connections);
+  in.Number("disk", out.disk_bytes);
+  if (out.disk_bytes % kDiskBlock != 0) in.Refuse("disk", "a multiple of 4096");
   in.Flag("oomGroup", out.oom_group);
   in.RefuseUnknown();
 }
@@ -197,6 +201,8 @@ Status CheckConfig(const TenantConfig& c) {
   BAILEY_TRY(must(!c.process.start.empty(), "process.start must have at least a program"));
   BAILEY_TRY(must(IsAbsolute(c.layers.upper) && IsAbsolute(c.layers.work),
                   "layers.upper and layers.work must be absolute paths"));
+  BAILEY_TRY(must(c.layers.image.empty() ? c.limits.disk_bytes == 0 : IsAbsolute(c.layers.image),
+                  "layers.image must be an absolute path, and there with a disk limit"));
   for (const LowerLayer& lower : c.layers.lowers) {
     BAILEY_TRY(must(IsAbsolute(lower.path), "layers.lowers must have absolute paths"));
     for (const auto& [inside, host] : lower.binds)
@@ -213,11 +219,9 @@ json::value TextList(const std::vector<std::string>& texts) {
 }
 
 json::object LimitsObject(const Limits& limits) {
-  return {{"cpu", limits.cpu},
-          {"memory", limits.memory_bytes},
-          {"pids", limits.pids},
-          {"connections", limits.connections},
-          {"oomGroup", limits.oom_group}};
+  return {{"cpu", limits.cpu},         {"memory", limits.memory_bytes},
+          {"pids", limits.pids},       {"connections", limits.connections},
+          {"disk", limits.disk_bytes}, {"oomGroup", limits.oom_group}};
 }
 
 json::array LowersArray(const Layers& layers) {
@@ -301,7 +305,8 @@ std::string FormatTenantConfig(const TenantConfig& config) {
       {"layers",
        {{"lowers", LowersArray(config.layers)},
         {"upper", config.layers.upper},
-        {"work", config.layers.work}}},
+        {"work", config.layers.work},
+        {"image", config.layers.image}}},
       {"hide", TextList(config.hide)},
       {"process",
        {{"start", TextList(config.process.start)},

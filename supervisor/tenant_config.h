@@ -24,7 +24,10 @@ struct LowerLayer {
 
 struct Layers {
   std::vector<LowerLayer> lowers;  // the topmost first
-  std::string upper, work;         // on one file system
+  std::string upper, work;         // in one directory
+  // The disk image of a tenant with a disk limit. Where there is one, upper and work are the
+  // directories of these names in it; "" for a tenant that never has one.
+  std::string image;
 };
 
 enum class RestartPolicy { kNo, kOnFailure, kAlways };
@@ -42,6 +45,7 @@ struct Limits {
   uint64_t memory_bytes = 0;  // of the tenant's tasks, page cache included; no swap beside it
   uint64_t pids = 0;
   uint64_t connections = 0;  // the proxy's business
+  uint64_t disk_bytes = 0;   // whole blocks of 4 KiB
   bool oom_group = false;    // out of memory kills the tenant as a whole (v2 only), not one task
   bool operator==(const Limits&) const = default;
 };

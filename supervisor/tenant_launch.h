@@ -28,6 +28,7 @@ struct LaunchRequest {
   int fuse_mount;    // FuseMount::mount, INIT answered; in the caller's mount namespace
   int console;       // write end for the start command's stdout and stderr: a TenantPipe's
   int init_program;  // from LoadInitProgram
+  int upper = -1;    // the tenant's own layer; may be left out without a resolv.conf
 };
 
 struct LaunchedTenant {

@@ -1,5 +1,6 @@
 // The start of a tenant, in the numbered stages of docs/DESIGN.md:
 //   1    groups    the address, the cgroups and their limits
+//        store     the tenant's own layer: a directory, or a disk image with its mount
 //        root      the FUSE mount, and bailey-fs until it has answered INIT
 //   2–5  walls     namespaces, routes, init at the gate, mounts, pivot (tenant_launch.cc)
 //   6    network   bailey-netproxy, until it serves
@@ -36,6 +37,7 @@ void Tenant::Stage(const char* name, Status (Tenant::*work)()) {
 
 void Tenant::PrepareGroups() {
   Stage("groups", &Tenant::MakeGroups);
+  Stage("store", &Tenant::OpenStore);
   Stage("root", &Tenant::MakeRoot);
 }
 void Tenant::RaiseWalls() {
@@ -55,11 +57,19 @@ Status Tenant::MakeGroups() {
   return cgroup_->SetLimits(setup_.config.limits);
 }
 
+Status Tenant::OpenStore() {
+  auto store = TenantStore::Open(setup_.config.layers, setup_.config.limits.disk_bytes);
+  if (!store) return store.error();
+  store_.emplace(std::move(*store));
+  CountStore();
+  return {};
+}
+
 Status Tenant::MakeRoot() {
   files_ = std::make_unique<FileServer>(
       setup_.loop,
       FileServer::Events{[this] { RaiseWalls(); }, [this](const Error& reason) { Fail(reason); }});
-  BAILEY_TRY(files_->Start(setup_.config, *cgroup_, Program("bailey-fs"),
+  BAILEY_TRY(files_->Start(setup_.config, *store_, *cgroup_, Program("bailey-fs"),
                            RootMountPoint(setup_.runtime_dir), setup_.counters.fs.get()));
   // While the file server comes up.
   auto console = ConsoleLog::Open(setup_.loop, setup_.config.console_log, setup_.config.uid_base);
@@ -76,7 +86,7 @@ Status Tenant::MakeRoot() {
 
 Status Tenant::MakeWalls() {
   auto launched = LaunchTenant({setup_.config, allow_, *cgroup_, *filter_, files_->mount(),
-                                console_->write_end(), init_program_.get()});
+                                console_->write_end(), init_program_.get(), store_->upper()});
   if (!launched) return launched.error();
   launched_.emplace(std::move(*launched));
   console_->CloseWriteEnd();

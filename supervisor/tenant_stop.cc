@@ -160,6 +160,8 @@ void Tenant::CloseParts() {
     LogWarning("stop: " + unmounted.error().Message());
   if (files_) files_->Stop();
   files_.reset();
+  setup_.loop.Cancel(store_count_);
+  store_.reset();
   denials_.clear();
   launched_.reset();
   cgroup_.reset();

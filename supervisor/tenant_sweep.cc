@@ -7,6 +7,7 @@
 #include "supervisor/fuse_mount.h"
 #include "supervisor/host_address.h"
 #include "supervisor/tenant_cgroup.h"
+#include "supervisor/tenant_store.h"
 
 namespace bailey::supervisor {
 namespace {
@@ -42,6 +43,7 @@ Status SweepTenant(const CgroupHost& host, const TenantConfig& config,
   if (stuck) Note(first, group.AwaitTenantEmpty(kAfterAbort));
   Note(first, KillAll(&TenantCgroup::KillServers, group));
   Note(first, group.AwaitServersEmpty(kAfterAbort));
+  Note(first, AwaitStoreFree(config.layers, kAwaitImage));
   Note(first, ReleaseAddress(runtime_dir));
   Note(first, group.Remove());
   ::rmdir(point.c_str());

@@ -43,6 +43,7 @@ struct Paths {
   std::string ConsoleLog(const std::string& name) const {
     return TenantState(name) + "/console.log";
   }
+  std::string DiskImage(const std::string& name) const { return TenantState(name) + "/disk.img"; }
   // "bailey/acme", or "bailey-1a2b3c4d/acme" where the runtime directory is not the usual one.
   std::string Cgroup(const std::string& name) const;
 };

@@ -1,6 +1,9 @@
 #include "tenants/filesystem_item.h"
 
+#include <sys/stat.h>
+
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "tenants/tenant_item.h"
@@ -42,13 +45,37 @@ json::object Counted(const CounterPage<FsCounter>& page) {
   return counted;
 }
 
+// A disk image takes what is allocated of it; what is in it is for its tenant to see.
+std::optional<MeasuredUse> ImageUse(const Host& host, const std::string& tenant) {
+  struct stat status {};
+  if (::lstat(host.paths.DiskImage(tenant).c_str(), &status) != 0) return std::nullopt;
+  MeasuredUse use;
+  use.use.bytes = static_cast<uint64_t>(status.st_blocks) * 512;
+  use.use.complete = true;
+  use.at = UnixNow();
+  return use;
+}
+
+json::object UpperLayer(const Host& host, const Tenant& tenant, const MeasuredUse& measured) {
+  if (!ImageUse(host, tenant.name()))
+    return Layer("upper", tenant.name(), host.paths.TenantState(tenant.name()) + "/upper",
+                 measured);
+  json::object layer = Layer("upper", tenant.name(), host.paths.DiskImage(tenant.name()), measured);
+  layer["inodes"] =
+      tenant.IsUp() && tenant.counters().supervisor
+          ? json::value(tenant.counters().supervisor->Get(SupervisorCounter::kDiskUsedInodes))
+          : json::value();
+  return layer;
+}
+
 }  // namespace
 
 void MeasureFileSystem(LayerMeter& meter, const Host& host, const std::string& tenant,
                        const Template& base, std::function<void(const FileSystemUse& use)> done) {
-  const auto measure_upper = [&meter, done = std::move(done),
+  const auto measure_upper = [&meter, done = std::move(done), image = ImageUse(host, tenant),
                               upper = host.paths.TenantState(tenant) +
                                       "/upper"](const MeasuredUse& of_base) {
+    if (image) return done({*image, of_base});
     meter.Measure(upper, kUpperAge, [done, of_base](const MeasuredUse& of_upper) {
       done({of_upper, of_base});
     });
@@ -62,9 +89,8 @@ void MeasureFileSystem(LayerMeter& meter, const Host& host, const std::string& t
 json::object FileSystemItem(const Host& host, const Tenant& tenant, const Template& base,
                             const FileSystemUse& use) {
   const std::string name = base.name + "@" + std::to_string(base.generation);
-  json::array layers{
-      Layer("upper", tenant.name(), host.paths.TenantState(tenant.name()) + "/upper", use.upper),
-      Layer("template", name, base.root(), use.base)};
+  json::array layers{UpperLayer(host, tenant, use.upper),
+                     Layer("template", name, base.root(), use.base)};
   // The host's own, measured by nobody.
   for (const auto& [place, directory] : base.binds)
     layers.push_back(Layer("bind", name + "/" + place, directory, {}));

@@ -7,6 +7,7 @@
 #include "tenants/spec_json.h"
 #include "tenants/templates/remove_tree.h"
 #include "tenants/templates/template_store.h"
+#include "tenants/tenant_disk.h"
 
 namespace bailey::tenants {
 namespace {
@@ -38,7 +39,15 @@ Fleet::Fleet(EventLoop& loop, Store& store, const Host& host, Background& backgr
       store_(store),
       host_(host),
       background_(background),
-      context_{loop, store, host, [this](const std::string& name) { return PeersOf(name); }} {}
+      context_{loop, store, host, [this](const std::string& name) { return PeersOf(name); },
+               [this](const std::string& path) { Discard(path); }} {}
+
+void Fleet::Discard(const std::string& path) {
+  background_.Run([path] { return RemoveMoved(path); },
+                  [](const Status& gone) {
+                    if (!gone) LogWarning(gone.error().Message());
+                  });
+}
 
 Status Fleet::Load(std::function<void()> ready) {
   for (const std::string& name : HalfRemovedTenants(host_.paths))
@@ -173,6 +182,8 @@ void Fleet::Set(const std::string& name, const json::object& changes, Done done)
   if (spec.name != before.name) return refuse("a tenant's name cannot be changed", "");
   if (spec.template_name != before.template_name)
     return refuse("a tenant's template cannot be changed", "create another tenant");
+  if (const ApiStatus fits = CheckDisk(host_, tenant->record(), tenant->effective(), spec); !fits)
+    return done(fits.error());
   const bool moves = spec.ip != before.ip;
   if (moves && !tenant->AtRest())
     return refuse("the address of a running tenant cannot be changed", "bailey stop it first");

@@ -41,6 +41,7 @@ class Fleet {
   std::vector<IpAddress> PeersOf(const std::string& name) const;
   void RemoveAtRest(const std::shared_ptr<Tenant>& tenant, const Done& done);
   void AnnounceSoon();
+  void Discard(const std::string& path);
 
   EventLoop& loop_;
   Store& store_;

@@ -33,10 +33,7 @@ std::vector<std::string> EntriesOf(const std::string& path) {
   return names;
 }
 
-}  // namespace
-
-Result<std::string> MoveTenantAway(const Paths& paths, const std::string& name) {
-  const std::string from = paths.TenantState(name);
+Result<std::string> MoveAway(const Paths& paths, const std::string& from, const std::string& name) {
   if (!Exists(from)) return std::string();
   BAILEY_TRY(MakeDirectories(Removing(paths), 0700));
   std::string to;
@@ -45,8 +42,21 @@ Result<std::string> MoveTenantAway(const Paths& paths, const std::string& name) 
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) break;
     if (errno != EEXIST) return Errno("rename " + from);
   }
+  return to;
+}
+
+}  // namespace
+
+Result<std::string> MoveTenantAway(const Paths& paths, const std::string& name) {
+  auto to = MoveAway(paths, paths.TenantState(name), name);
+  if (!to || to->empty()) return to;
   BAILEY_TRY(SyncDirectory(paths.state + "/tenants"));
   return to;
+}
+
+Result<std::string> MovePartAway(const Paths& paths, const std::string& name,
+                                 const std::string& part) {
+  return MoveAway(paths, paths.TenantState(name) + "/" + part, name);
 }
 
 Status RemoveMoved(const std::string& path) {

@@ -13,7 +13,11 @@ namespace bailey::tenants {
 
 // Moves the directory away; returns where to, or "" when there was none (it never started).
 Result<std::string> MoveTenantAway(const Paths& paths, const std::string& name);
-// Removes what MoveTenantAway returned. Slow.
+// The same with one directory in it, which means nothing any more: a crash may undo the rename,
+// and then it is made again.
+Result<std::string> MovePartAway(const Paths& paths, const std::string& name,
+                                 const std::string& part);
+// Removes what these two returned. Slow.
 Status RemoveMoved(const std::string& path);
 
 // At the daemon's start. A removal that was cut short between the rename and the store: the names

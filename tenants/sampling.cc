@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "supervisor/cgroup_usage.h"
+#include "tenants/tenant_disk.h"
 
 namespace bailey::tenants {
 namespace {
@@ -104,7 +105,7 @@ monitoring::TenantSample Sampler::Sample(const Tenant& tenant, const Host& host)
   sample.started_at = record.started_at;
   sample.starts = record.starts;
   sample.limits = {limits.cpu, limits.memory_bytes, limits.pids, limits.connections,
-                   *effective.disk_bytes};
+                   DiskLimit(host, record.name(), effective, tenant.IsUp())};
   if (!tenant.IsUp()) return sample;
   const auto usage = supervisor::ReadCgroupUsage(cgroups_, host.paths.Cgroup(record.name()));
   if (usage.present) sample.cgroup = ToSample(usage);

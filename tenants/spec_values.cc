@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "supervisor/image_tools.h"
 #include "tenants/templates/template_store.h"
 
 namespace bailey::tenants {
@@ -22,6 +23,7 @@ constexpr std::array<std::pair<const char*, RestartPolicy>, 3> kRestartNames = {
 constexpr uint64_t kLeastMemory = 1 << 20;
 constexpr uint64_t kLeastBandwidth = 4096, kMostBandwidth = uint64_t{1} << 40;
 constexpr std::chrono::milliseconds kShortestIdle{1000};
+constexpr uint64_t kDiskBlock = 4096, kMostDisk = uint64_t{1} << 50;
 constexpr std::chrono::milliseconds kLongestStop = std::chrono::hours(24);
 
 struct ReservedRange {
@@ -246,10 +248,10 @@ json::value MemoryValue::Write(uint64_t bytes) {
 
 Result<uint64_t> DiskValue::Read(const json::value& value) {
   auto bytes = ReadSize(value);
-  // A limit that nothing holds would be a wall that does not stand.
-  if (bytes && *bytes != 0)
-    return Invalid("a disk limit cannot be enforced yet: " + Shown(value), "leave it out");
-  return bytes;
+  if (!bytes || IsNone(value)) return bytes;
+  if (*bytes < supervisor::kLeastDisk || *bytes > kMostDisk)
+    return Wrong(value, "a size for a disk", "16M to 1024T; or \"none\" for no limit");
+  return *bytes / kDiskBlock * kDiskBlock;
 }
 
 Result<uint64_t> PidsValue::Read(const json::value& value) { return ReadCount(value, 1 << 22); }

@@ -38,6 +38,7 @@ Result<std::unique_ptr<ChildWatch>> RunSupervisor(EventLoop& loop, SupervisorTas
   options.argv = {ProgramDirectory() + "/bailey-supervisor", "--runtime", runtime_dir,
                   "--config-fd", "3"};
   if (task == SupervisorTask::kClear) options.argv.emplace_back("--clear");
+  if (task == SupervisorTask::kPrepare) options.argv.emplace_back("--prepare");
   options.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   options.fds = {{null->get(), 0}, {null->get(), 1}, {words.get(), 2}, {memory->get(), 3}};
   auto child = SpawnChild(options);

@@ -1,6 +1,6 @@
-// Running `bailey-supervisor`: once to start a tenant, or with --clear to take away what a dead one
-// has left. Either way the program that we start ends soon: the supervisor itself is a daemon, and
-// not our child.
+// Running `bailey-supervisor`: once to start a tenant, with --clear to take away what a dead one
+// has left, or with --prepare to bring a limited tenant's disk into order. The program that we
+// start ends by itself: the supervisor is a daemon, and not our child.
 #pragma once
 
 #include <functional>
@@ -14,11 +14,12 @@
 
 namespace bailey::tenants {
 
-enum class SupervisorTask { kServe, kClear };
+enum class SupervisorTask { kServe, kClear, kPrepare };
 
 // Calls `done` from the loop: for kServe once the supervisor listens on its control.sock, for
-// kClear once everything is gone; or with what it wrote about why not. Destroying the result
-// forgets `done`, not the supervisor.
+// kClear once everything is gone, for kPrepare once the store can be opened (copying and checking
+// take as long as they take); or with what it wrote about why not. Destroying the result forgets
+// `done`, not the supervisor.
 Result<std::unique_ptr<ChildWatch>> RunSupervisor(EventLoop& loop, SupervisorTask task,
                                                   const supervisor::TenantConfig& config,
                                                   const std::string& runtime_dir,

@@ -32,6 +32,8 @@ struct TenantContext {
   const Host& host;
   // The addresses of all tenants but this one.
   std::function<std::vector<IpAddress>(const std::string& name)> peers;
+  // Removes what removal.h has moved away, in the background.
+  std::function<void(const std::string& path)> discard;
 };
 
 // What the servers of a running tenant count.
@@ -83,6 +85,11 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
 
  private:
   ApiStatus BeginStart();
+  Status RunStart(const supervisor::TenantConfig& config);
+  Status Serve(const supervisor::TenantConfig& config);
+  Status Prepare(const supervisor::TenantConfig& config);
+  void DiscardDirectory();
+  void EndStart(ApiError error);
   ApiStatus BeginStop();
   ApiStatus BeginClear();
   void Attach(SupervisorClient::Handler handler);
@@ -103,6 +110,7 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   void StartAgainLater();
   void PushSettings();
   void Push(void (*narrow)(boost::json::object& request));
+  void PutBack(Spec spec, Spec effective);
   boost::json::object LiveSettings() const;
   ApiStatus SaveIntent(TenantRecord record);
   void Save();

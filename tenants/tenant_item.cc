@@ -10,6 +10,7 @@
 #include "supervisor/cgroup_usage.h"
 #include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
+#include "tenants/tenant_disk.h"
 
 namespace bailey::tenants {
 namespace {
@@ -19,11 +20,19 @@ namespace json = boost::json;
 // What is not limited is null.
 json::value Limit(uint64_t value) { return value == 0 ? json::value() : json::value(value); }
 
-json::object LimitsItem(const Spec& effective) {
+uint64_t Gauge(const Tenant& tenant, SupervisorCounter counter) {
+  const auto& page = tenant.counters().supervisor;
+  return tenant.IsUp() && page ? page->Get(counter) : 0;
+}
+
+json::object LimitsItem(const Host& host, const Tenant& tenant) {
+  const Spec& effective = tenant.effective();
+  const uint64_t disk = DiskLimit(host, tenant.name(), effective, tenant.IsUp());
   return {{"cpu", *effective.cpu == 0 ? json::value() : json::value(*effective.cpu)},
           {"memory", Limit(*effective.memory_bytes)},
           {"pids", Limit(*effective.pids)},
-          {"disk", Limit(*effective.disk_bytes)},
+          {"disk", Limit(disk)},
+          {"inodes", Limit(Gauge(tenant, SupervisorCounter::kDiskInodes))},
           {"connections", Limit(*effective.connections)},
           {"connectionRate", Limit(*effective.connection_rate)},
           {"connectionRatePerDestination", Limit(*effective.destination_rate)},
@@ -80,12 +89,16 @@ json::value NetworkItem(const Tenant& tenant) {
                       {"refused", Figures(*page, kRefused)}};
 }
 
-json::value UsageItem(const supervisor::CgroupHost& cgroups, const std::string& cgroup) {
+json::value UsageItem(const supervisor::CgroupHost& cgroups, const std::string& cgroup,
+                      const Tenant& tenant) {
   const supervisor::CgroupUsage usage = supervisor::ReadCgroupUsage(cgroups, cgroup);
   if (!usage.present) return nullptr;
   return json::object{{"cpuSeconds", usage.cpu_seconds},
                       {"memoryBytes", usage.memory_bytes},
-                      {"tasks", usage.tasks}};
+                      {"tasks", usage.tasks},
+                      // A plain directory's use is not counted.
+                      {"diskBytes", Limit(Gauge(tenant, SupervisorCounter::kDiskUsedBytes))},
+                      {"inodes", Limit(Gauge(tenant, SupervisorCounter::kDiskUsedInodes))}};
 }
 
 }  // namespace
@@ -107,8 +120,8 @@ json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
                                           : json::value()},
       {"error", record.error ? json::value(record.error->ToJson()) : json::value()},
       {"uidBase", host.config.UidBase(record.slot)},
-      {"limits", LimitsItem(effective)},
-      {"usage", UsageItem(cgroups, host.paths.Cgroup(record.name()))},
+      {"limits", LimitsItem(host, tenant)},
+      {"usage", UsageItem(cgroups, host.paths.Cgroup(record.name()), tenant)},
       {"network", NetworkItem(tenant)},
       {"published", json::array()},
       {"spec", SpecToJson(record.spec)}};

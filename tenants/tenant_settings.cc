@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "netproxy/config.h"
+#include "supervisor/disk_image.h"
 #include "tenants/tenant.h"
 
 namespace bailey::tenants {
@@ -34,11 +35,21 @@ void Tenant::Set(Spec spec, Done done) {
                 [this, before = std::move(before), before_effective = std::move(before_effective),
                  done = std::move(done)](const auto& answer) {
                   if (answer) return done({});
-                  record_.spec = before;
-                  effective_ = before_effective;
-                  Save();
+                  PutBack(before, before_effective);
                   done(answer.error());
                 });
+}
+
+// A disk that has begun to grow cannot go back: the next start completes it.
+void Tenant::PutBack(Spec spec, Spec effective) {
+  const uint64_t image = supervisor::ImageBytes(context_.host.paths.DiskImage(name()));
+  if (*effective.disk_bytes > 0 && image > *effective.disk_bytes) {
+    spec.disk_bytes = record_.spec.disk_bytes;
+    effective.disk_bytes = effective_.disk_bytes;
+  }
+  record_.spec = std::move(spec);
+  effective_ = std::move(effective);
+  Save();
 }
 
 json::object Tenant::LiveSettings() const {
@@ -47,7 +58,8 @@ json::object Tenant::LiveSettings() const {
   request["limits"] = {{"cpu", limits.cpu},
                        {"memory", limits.memory_bytes},
                        {"pids", limits.pids},
-                       {"connections", limits.connections}};
+                       {"connections", limits.connections},
+                       {"disk", limits.disk_bytes}};
   request["network"] = json::parse(netproxy::FormatProxyConfig(
       MakeProxyConfig(context_.host, effective_, context_.peers(name()))));
   // The supervisor reads this one itself: what the proxy may ask for.

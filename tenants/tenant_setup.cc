@@ -27,6 +27,7 @@ void AddNames(const Host& host, const TenantRecord& record, TenantConfig& config
   config.interface = host.config.interface;
   config.layers.upper = state + "/upper";
   config.layers.work = state + "/work";
+  config.layers.image = host.paths.DiskImage(record.name());
   config.cgroup = host.paths.Cgroup(record.name());
   config.console_log = host.paths.ConsoleLog(record.name());
 }
@@ -59,6 +60,7 @@ supervisor::Limits MakeLimits(const Spec& effective) {
   limits.memory_bytes = *effective.memory_bytes;
   limits.pids = *effective.pids;
   limits.connections = *effective.connections;
+  limits.disk_bytes = *effective.disk_bytes;
   return limits;
 }
 
@@ -118,12 +120,14 @@ TenantConfig MakeClearingConfig(const Host& host, const TenantRecord& record) {
   return config;
 }
 
-Status PrepareDirectories(const Host& host, const TenantRecord& record) {
+Status PrepareDirectories(const Host& host, const TenantRecord& record, bool image) {
   const std::string state = host.paths.TenantState(record.name());
   BAILEY_TRY(MakeDirectory(host.paths.state + "/tenants", 0700));
   BAILEY_TRY(MakeDirectory(state, 0700));
-  BAILEY_TRY(MakeDirectory(state + "/upper", 0755));  // the tenant's own /
-  BAILEY_TRY(MakeDirectory(state + "/work", 0700));
+  if (!image) {
+    BAILEY_TRY(MakeDirectory(state + "/upper", 0755));  // the tenant's own /
+    BAILEY_TRY(MakeDirectory(state + "/work", 0700));
+  }
   BAILEY_TRY(MakeDirectory(host.paths.runtime + "/tenants", 0700));
   return MakeDirectory(host.paths.TenantRuntime(record.name()), 0700);
 }

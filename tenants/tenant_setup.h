@@ -32,7 +32,8 @@ Result<supervisor::TenantConfig> MakeTenantConfig(const Host& host, const Tenant
 // Just enough to clear: never fails, whatever has gone.
 supervisor::TenantConfig MakeClearingConfig(const Host& host, const TenantRecord& record);
 
-// $STATE/tenants/NAME/{upper,work} and $RUNTIME/tenants/NAME; what is there stays.
-Status PrepareDirectories(const Host& host, const TenantRecord& record);
+// $STATE/tenants/NAME, and in it {upper,work} unless the store is (to be) an image, and
+// $RUNTIME/tenants/NAME; what is there stays.
+Status PrepareDirectories(const Host& host, const TenantRecord& record, bool image);
 
 }  // namespace bailey::tenants

@@ -4,6 +4,8 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "supervisor/disk_image.h"
+#include "tenants/removal.h"
 #include "tenants/supervisor_process.h"
 #include "tenants/tenant.h"
 
@@ -67,22 +69,62 @@ ApiStatus Tenant::BeginStart() {
   intent.error.reset();
   if (ApiStatus saved = SaveIntent(std::move(intent)); !saved) return saved;
   failure_.reset();
-  auto run = [&]() -> Status {
-    BAILEY_TRY(PrepareDirectories(context_.host, record_));
-    auto runner = RunSupervisor(context_.loop, SupervisorTask::kServe, *config,
-                                context_.host.paths.TenantRuntime(name()),
-                                [this](const ApiStatus& up) { OnUp(up); });
-    if (!runner) return runner.error();
-    runner_ = std::move(*runner);
-    return {};
-  };
-  if (const Status ran = run(); !ran) {
-    failure_ = ApiError::From(ran.error(), name(), "supervisor");
-    ApiStatus outcome = *failure_;
-    Settle();
+  if (const Status ran = RunStart(*config); !ran) {
+    ApiStatus outcome = ApiError::From(ran.error(), name(), "supervisor");
+    EndStart(outcome.error());
     return outcome;
   }
   return {};
+}
+
+Status Tenant::RunStart(const supervisor::TenantConfig& config) {
+  const std::string& image = config.layers.image;
+  const uint64_t limit = config.limits.disk_bytes;
+  const bool limited = limit > 0 || supervisor::ImageBytes(image) > 0;
+  BAILEY_TRY(PrepareDirectories(context_.host, record_, limited));
+  if (supervisor::NeedsPreparation(image, limit)) return Prepare(config);
+  return Serve(config);
+}
+
+Status Tenant::Prepare(const supervisor::TenantConfig& config) {
+  auto runner = RunSupervisor(context_.loop, SupervisorTask::kPrepare, config,
+                              context_.host.paths.TenantRuntime(name()),
+                              [this, config](const ApiStatus& prepared) {
+                                if (!prepared) return EndStart(prepared.error());
+                                if (const Status served = Serve(config); !served)
+                                  EndStart(ApiError::From(served.error(), name(), "supervisor"));
+                              });
+  if (!runner) return runner.error();
+  runner_ = std::move(*runner);
+  return {};
+}
+
+Status Tenant::Serve(const supervisor::TenantConfig& config) {
+  if (supervisor::ImageBytes(config.layers.image) > 0) DiscardDirectory();
+  auto runner = RunSupervisor(context_.loop, SupervisorTask::kServe, config,
+                              context_.host.paths.TenantRuntime(name()),
+                              [this](const ApiStatus& up) { OnUp(up); });
+  if (!runner) return runner.error();
+  runner_ = std::move(*runner);
+  return {};
+}
+
+// The plain directory of a tenant that has become one with a disk image.
+void Tenant::DiscardDirectory() {
+  for (const char* part : {"upper", "work"}) {
+    const auto moved = MovePartAway(context_.host.paths, name(), part);
+    if (!moved)
+      LogWarning(name() + ": " + moved.error().Message());
+    else if (!moved->empty())
+      context_.discard(*moved);
+  }
+}
+
+// Before there was a supervisor: nothing is there to be cleared.
+void Tenant::EndStart(ApiError error) {
+  runner_.reset();
+  failure_ = std::move(error);
+  Settle();
 }
 
 void Tenant::OnUp(const ApiStatus& up) {

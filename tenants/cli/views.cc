@@ -63,6 +63,13 @@ std::string TasksText(const json::object& item) {
   return OfLimit(MemberText(item, "usage.tasks"), limit);
 }
 
+std::string DiskText(const json::object& item) {
+  const std::string limit = SizeText(MemberNumber(item, "limits.disk"));
+  const double used = MemberNumber(item, "usage.diskBytes");
+  if (used <= 0) return limit.empty() ? limit : "-/" + limit;
+  return OfLimit(RoundSize(used), limit);
+}
+
 std::string PortsText(const json::object& item) {
   const json::value* ports = Member(item, "published");
   std::string text;
@@ -124,6 +131,7 @@ const View& TenantView() {
                           {"CPU", CpuText},
                           {"MEM", MemoryText},
                           {"TASKS", TasksText},
+                          {"DISK", DiskText},
                           {"PORTS", PortsText}}};
   return view;
 }

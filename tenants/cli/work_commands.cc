@@ -69,6 +69,15 @@ Outcome<json::value> SettingValue(const Setting& setting) {
   return FindSpecKey(setting.first)->write(spec);
 }
 
+// A running tenant whose own layer is a plain directory gets its disk when it is started.
+bool DiskComesLater(const json::object& changes, const json::array& items) {
+  if (!changes.contains("limits.disk") || items.empty() || !items.front().is_object()) return false;
+  const json::object& item = items.front().get_object();
+  const json::object wanted{{"disk", changes.at("limits.disk")}};
+  return MemberText(item, "state") == "running" && MemberNumber(wanted, "disk") > 0 &&
+         MemberText(item, "limits.disk").empty();
+}
+
 }  // namespace
 
 int Run(const Context& context, const ExecCommand& command) {
@@ -101,6 +110,8 @@ int Run(const Context& context, const SetCommand& command) {
   for (const Setting& setting : command.settings)
     keys += (keys.empty() ? "" : ", ") + setting.first;
   PrintMessage(command.name + ": " + keys + " set");
+  if (DiskComesLater(changes, *items))
+    PrintMessage("the disk limit holds from the next start: bailey restart " + command.name);
   if (context.format_given) PrintData(Render(context.format, TenantView(), *items));
   return 0;
 }

@@ -35,6 +35,7 @@ std::vector<HostCheck> CheckCgroups();
 std::vector<HostCheck> CheckNamespaces();
 std::vector<HostCheck> CheckPrograms(const HostPlaces& places);
 std::vector<HostCheck> CheckStorage(const HostPlaces& places);
+std::vector<HostCheck> CheckDisks();
 
 // "6.12.9-amd64" → is it at least 6.12? Pure.
 bool IsAtLeastRelease(const std::string& release, int major, int minor);

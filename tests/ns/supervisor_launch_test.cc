@@ -273,9 +273,9 @@ TEST_F(FailedLaunch, InStage3WithoutAGroup) {
   const TenantCgroup gone =
       TenantCgroup::Existing(*CgroupHost::Detect(), fixture_.config.cgroup + "x");
   const LaunchRequest request = fixture_.Request();
-  const LaunchRequest other = {request.config,      request.allow,      gone,
-                               request.filter,      request.fuse_mount, request.console,
-                               request.init_program};
+  const LaunchRequest other = {request.config,       request.allow,      gone,
+                               request.filter,       request.fuse_mount, request.console,
+                               request.init_program, request.upper};
   const Surroundings before;
   const auto launched = LaunchTenant(other);
   ASSERT_FALSE(launched);

@@ -63,7 +63,6 @@ TenantFixture::TenantFixture(Allow allowed)
   config.hostname = "t.example";
   config.uid_base = kTestUidBase;
   config.ip = *IpAddress::Parse("203.0.113.7");
-  config.layers.upper = root_;
   static int count = 0;
   config.cgroup = "bailey-test-" + std::to_string(::getpid()) + "/t" + std::to_string(count++);
   config.resolv_conf = "nameserver 192.0.2.53\n";
@@ -77,6 +76,7 @@ TenantFixture::TenantFixture(Allow allowed)
   console_read_ = std::move(console.read);
   console_write_ = std::move(console.write);
   tree_ = std::move(*OpenPath(root_, O_PATH | O_DIRECTORY));
+  upper_ = std::move(*OpenPath(root_, O_RDONLY | O_DIRECTORY));
   auto program = LoadInitProgram(Bin("bailey-init"));
   EXPECT_TRUE(program) << program.error().Message();
   init_program_ = std::move(*program);
@@ -121,8 +121,14 @@ TenantFixture::~TenantFixture() {
 }
 
 LaunchRequest TenantFixture::Request() const {
-  return {
-      config, allow, *cgroup_, *filter_, tree_.get(), console_write_.get(), init_program_.get()};
+  return {config,
+          allow,
+          *cgroup_,
+          *filter_,
+          tree_.get(),
+          console_write_.get(),
+          init_program_.get(),
+          upper_.get()};
 }
 
 Status TenantFixture::Launch() {

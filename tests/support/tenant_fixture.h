@@ -66,7 +66,7 @@ class TenantFixture {
   std::optional<TenantCgroup> cgroup_;
   std::optional<TenantFilter> filter_;
   std::optional<EventLoop> loop_;
-  UniqueFd tree_, console_read_, console_write_, init_program_;
+  UniqueFd tree_, upper_, console_read_, console_write_, init_program_;
   std::unique_ptr<CounterPage<SupervisorCounter>> counters_;
   std::optional<LaunchedTenant> tenant_;
   std::vector<std::unique_ptr<DenialListener>> listeners_;

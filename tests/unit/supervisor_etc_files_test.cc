@@ -28,13 +28,13 @@ class EtcFiles : public testing::Test {
     config_.hostname = "www.acme.example";
     config_.ip = *IpAddress::Parse("203.0.113.7");
     config_.resolv_conf = "nameserver 192.0.2.53\n";
-    config_.layers.upper = upper_;
   }
   ~EtcFiles() override { fs::remove_all(directory_); }
 
   void Write() {
     const auto root = OpenPath(root_, O_PATH | O_DIRECTORY);
-    const Status written = WriteEtcFiles(root->get(), config_);
+    const auto upper = OpenPath(upper_, O_RDONLY | O_DIRECTORY);
+    const Status written = WriteEtcFiles(root->get(), upper->get(), config_);
     EXPECT_TRUE(written) << written.error().Message();
   }
   void Put(const std::string& path, const std::string& text) {
