@@ -19,6 +19,10 @@ struct CopyUp::Source {
   struct stat st;
   std::unique_ptr<DataPart> data;  // set: its data stay where they are
   UniqueFd file;                   // of a regular file with which its data are copied
+  std::optional<LinkKey> link;     // of one of several hard links, which stays one
+  LinkMark link_mark;
+
+  bool keeps_number() const { return st.st_nlink == 1 || link; }
 };
 
 Done MarkImpure(Node& directory, DirectoryFds& fds) {
@@ -26,7 +30,7 @@ Done MarkImpure(Node& directory, DirectoryFds& fds) {
   if (purity == Directory::Purity::kImpure) return {};
   const auto fd = fds.Upper(directory);
   if (!fd) return fd.error();
-  BAILEY_TRY(DoneOrErrno(::fsetxattr((*fd)->get(), kImpureMark, "y", 1, 0)));
+  BAILEY_TRY(DoneOrErrno(::fsetxattr((*fd)->get(), kOwnImpureMark, "y", 1, 0)));
   purity = Directory::Purity::kImpure;
   return {};
 }
@@ -92,8 +96,13 @@ Answer<CopyUp::Source> CopyUp::OpenSource(Node& node, Data data) {
   const std::shared_lock lock(at_.tree_lock);
   auto place = at_.locator.Locate(node);
   if (!place) return place.error();
-  Source source{place->holder, place->directory, place->is_file() ? "." : place->name, {}, {}, {}};
+  Source source{
+      place->holder, place->directory, place->is_file() ? "." : place->name, {}, {}, {}, {}};
   if (::fstatat(place->directory, place->name, &source.st, place->flags) != 0) return Refuse();
+  if (node.is_lower_link() && !node.gone) {
+    source.link = LinkKey{static_cast<uint16_t>(node.link_device), node.link_number};
+    source.link_mark = LinkMark::OfLower(source.st);
+  }
   if (!S_ISREG(node.type)) return source;
   if (data == Data::kUntouched) source.data = DataToLeave(node, source.st);
   if (source.data != nullptr) return source;
@@ -143,9 +152,11 @@ Done CopyUp::Dress(const Node& node, const Source& source, const std::string& na
       ::fchownat(work, name.c_str(), source.st.st_uid, source.st.st_gid, AT_SYMLINK_NOFOLLOW)));
   // A kept file has no name any more; its attributes went with it.
   if (!node.kept) BAILEY_TRY(CopyAttributes(source.directory, source.name, work, name));
-  // One of several hard links becomes a file of its own, and so gets a number of its own.
-  if (!node.is_directory() && source.st.st_nlink == 1)
+  // One of several hard links that is not kept in the index becomes a file of its own, and so gets
+  // a number of its own.
+  if (!node.is_directory() && source.keeps_number())
     BAILEY_TRY(Mark(name, kOriginMark, std::to_string(node.number)));
+  if (source.link) BAILEY_TRY(Mark(name, kLinkMark, source.link_mark.Text()));
   if (source.data != nullptr) BAILEY_TRY(Mark(name, kMetacopyMark, ""));
   return CopyIdentity(source.st, work, name);
 }
@@ -183,17 +194,32 @@ Done CopyUp::MoveIntoTree(Node& node, WorkItem& item) {
   return DoneOrErrno(::futimens((*fd)->get(), times));
 }
 
+// At the node's name, and at once at those that the lower still shows.
+Done CopyUp::Appear(Node& node, const Source& source, WorkItem& item) {
+  if (!source.link) return MoveIntoTree(node, item);
+  auto entry = at_.links.Add(*source.link, source.link_mark, item.fd(), item.c_str());
+  if (!entry) return entry.error();
+  if (const Done moved = MoveIntoTree(node, item); !moved) {
+    at_.links.Remove(**entry);
+    return moved;
+  }
+  node.index_entry = *entry;
+  return at_.links.EndName(**entry);
+}
+
 Done CopyUp::CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& item) {
-  const bool has_origin = source.st.st_nlink == 1;
+  const bool has_origin = source.keeps_number();
   struct stat own {};
   if (::fstatat(at_.work.fd(), item.c_str(), &own, AT_SYMLINK_NOFOLLOW) != 0) return Refuse();
   const uint64_t number = has_origin ? node.number.load() : at_.numbers.Map(own.st_dev, own.st_ino);
   const std::unique_lock lock(at_.tree_lock);
-  if (!node.gone) BAILEY_TRY(MoveIntoTree(node, item));
+  if (!node.gone) BAILEY_TRY(Appear(node, source, item));
+  node.has_origin = has_origin;
+  node.number = number;
   const bool has_own_data = source.data == nullptr;
   if (node.gone || (has_own_data && at_.backings.InUse(node))) {
     if (node.gone && !copy) copy.Reset(::openat(at_.work.fd(), item.c_str(), O_PATH | O_NOFOLLOW));
-    Succeed(node, std::move(source.file), std::move(copy), number, has_origin);
+    Succeed(node, std::move(source.file), std::move(copy));
     return {};
   }
   if (has_own_data) {
@@ -204,19 +230,18 @@ Done CopyUp::CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& ite
     node.data = std::move(source.data);
     node.incomplete = true;
   }
-  node.has_origin = has_origin;
-  node.number = number;
   node.in_upper = true;  // last: seen without a lock
   return {};
 }
 
 // Open files go on reading `lower`, by this node; the name leads to a new one. `file` is that of a
 // node that is gone.
-void CopyUp::Succeed(Node& node, UniqueFd lower, UniqueFd file, uint64_t number, bool has_origin) {
+void CopyUp::Succeed(Node& node, UniqueFd lower, UniqueFd file) {
   auto next = std::make_unique<Node>();
   next->type = node.type;
-  next->number = number;
-  next->has_origin = has_origin;
+  next->number = node.number.load();
+  next->has_origin = node.has_origin;
+  next->index_entry = std::exchange(node.index_entry, nullptr);
   next->in_upper = true;
   next->gone = node.gone.load();
   if (node.gone) next->kept = std::move(file);

@@ -12,6 +12,7 @@
 #include "base/counters.h"
 #include "fs/backing.h"
 #include "fs/completion.h"
+#include "fs/link_index.h"
 #include "fs/locator.h"
 #include "fs/node_table.h"
 #include "fs/resolver.h"
@@ -33,6 +34,7 @@ class CopyUp {
     InodeNumbers& numbers;
     WorkArea& work;
     Backings& backings;
+    LinkIndex& links;
     Completion& completion;
     CounterPage<FsCounter>& counters;
   };
@@ -55,9 +57,10 @@ class CopyUp {
   Done Mark(const std::string& name, const char* mark, const std::string& value);
   Done CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& item);
   Done MoveIntoTree(Node& node, WorkItem& item);
+  Done Appear(Node& node, const Source& source, WorkItem& item);
   Done Complete(Node& node, Data data);
   Done CommitData(Node& node, UniqueFd file, UniqueFd lower);
-  void Succeed(Node& node, UniqueFd lower, UniqueFd file, uint64_t number, bool has_origin);
+  void Succeed(Node& node, UniqueFd lower, UniqueFd file);
   std::mutex& MutexOf(const Node& node);
 
   Parts at_;

@@ -40,7 +40,7 @@ Done CopyUp::Complete(Node& node, Data data) {
 Done CopyUp::CommitData(Node& node, UniqueFd file, UniqueFd lower) {
   BAILEY_TRY(Completion::Finish(file.get()));
   if (at_.backings.InUse(node)) {
-    Succeed(node, std::move(lower), std::move(node.kept), node.number, node.has_origin);
+    Succeed(node, std::move(lower), std::move(node.kept));
     return {};
   }
   at_.backings.Retire(node);

@@ -51,6 +51,10 @@ inline constexpr char kMetacopyMark[] = "trusted.overlay.metacopy";  // the data
 inline constexpr char kOriginMark[] = "trusted.bailey.ino";
 // Ours: what the attributes of a file are to be while its data are copied into it (completion.h).
 inline constexpr char kCompletionMark[] = "trusted.bailey.completing";
+// Ours: "y" as above. The kernel takes its own away where it finds no entries of its own kind.
+inline constexpr char kOwnImpureMark[] = "trusted.bailey.impure";
+// Ours: how many links to show for one of a lower's hard links (link_index.h).
+inline constexpr char kLinkMark[] = "trusted.bailey.links";
 inline constexpr char kOwnPrefix[] = "trusted.bailey.";
 
 // The value of an attribute of an open file; empty when there is none.

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "fs/link_index.h"
+
 namespace bailey::fs {
 
 Answer<Place> Locator::Locate(Node& node) {
   constexpr int kItself = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
   if (node.kept) return Place{nullptr, node.kept.get(), "", kItself};
+  if (const LinkEntry* entry = node.index_entry; entry != nullptr)
+    return Place{nullptr, entry->directory, entry->name.c_str()};
   if (node.gone) return Refuse(ESTALE);
   if (node.is_directory()) {
     auto fd = fds_.Top(node);

@@ -18,6 +18,7 @@
 namespace bailey::fs {
 
 struct Node;
+struct LinkEntry;
 
 using SharedFd = std::shared_ptr<const UniqueFd>;
 
@@ -44,7 +45,7 @@ struct Directory {
   std::string path_below;
   std::vector<std::unique_ptr<LowerPart>> lowers;  // topmost first
   enum class Purity : uint8_t { kUnknown, kPure, kImpure };
-  std::atomic<Purity> purity = Purity::kUnknown;  // of the upper part: trusted.overlay.impure
+  std::atomic<Purity> purity = Purity::kUnknown;  // of the upper part: kOwnImpureMark
 };
 
 // Where the data of a file are that has only its attributes in a higher layer (metacopy).
@@ -88,6 +89,8 @@ struct Node {
   // While the data of an incomplete file of the upper are copied into it: its attributes, which
   // the copying spoils and then restores. Nobody may change them meanwhile.
   std::unique_ptr<struct stat> settled;
+  // Of a hard link that a lower has, once it is copied up: there the file is, whatever its names.
+  LinkEntry* index_entry = nullptr;
   bool has_origin = false;         // carries kOriginMark on disk
   std::atomic<bool> gone = false;  // no name leads here any more; `kept` is the file, if wanted
   UniqueFd kept;                   // the file itself, when no path leads to what handles refer to
@@ -104,11 +107,15 @@ struct Node {
   Backing backing;
 
   // NodeTable's, under its mutex.
-  uint64_t lookups = 0;                       // the kernel's
-  uint32_t references = 0;                    // nodes below, predecessors, and operations under way
-  uint64_t link_device = 0, link_number = 0;  // key in the table of hard links; 0: not in it
+  uint64_t lookups = 0;     // the kernel's
+  uint32_t references = 0;  // nodes below, predecessors, and operations under way
+  // Key in the table of hard links, number 0: not in it. Of the upper, or, with kLowerLinks, of a
+  // lower, and then it stays when the file is copied up.
+  uint64_t link_device = 0, link_number = 0;
+  static constexpr uint64_t kLowerLinks = uint64_t{1} << 63;
 
   bool is_directory() const { return S_ISDIR(type); }
+  bool is_lower_link() const { return link_number != 0 && (link_device & kLowerLinks) != 0; }
   // Whom metadata is asked of and written to.
   Node& Current() {
     Node* node = this;

@@ -48,19 +48,22 @@ Node* NodeTable::FindAndPin(Node& parent, std::string_view name) {
   return node;
 }
 
-Node* NodeTable::LookUpLink(dev_t device, ino_t number, Node& parent, std::string_view name) {
-  const std::lock_guard lock(mutex_);
+// One that is gone is not revived: only the exclusive tree lock allows to change its place.
+Node* NodeTable::FindLink(uint64_t device, uint64_t number) const {
   const auto at = links_.find({device, number});
-  if (at == links_.end()) return nullptr;
-  Node& node = *at->second;
-  // One that is gone is not revived here: only the exclusive tree lock allows to change its place.
-  if (node.gone) return nullptr;
-  ++node.lookups;
+  return at == links_.end() || at->second->gone ? nullptr : at->second;
+}
+
+Node* NodeTable::LookUpLink(uint64_t device, uint64_t number, Node& parent, std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  Node* node = FindLink(device, number);
+  if (node == nullptr) return nullptr;
+  ++node->lookups;
   if (Find(parent, name) == nullptr) {
-    node.other_names.push_back(std::make_unique<Name>());
-    Attach(node, *node.other_names.back(), parent, name);
+    node->other_names.push_back(std::make_unique<Name>());
+    Attach(*node, *node->other_names.back(), parent, name);
   }
-  return &node;
+  return node;
 }
 
 void NodeTable::Attach(Node& node, Name& name, Node& parent, std::string_view text) {
@@ -86,6 +89,14 @@ Node* NodeTable::Insert(std::unique_ptr<Node> node, uint64_t lookups) {
       return there;
     }
     const std::string text = std::move(node->at.text);
+    if (Node* same =
+            node->link_number == 0 ? nullptr : FindLink(node->link_device, node->link_number);
+        same != nullptr) {  // somebody has just found it by another name
+      same->lookups += lookups;
+      same->other_names.push_back(std::make_unique<Name>());
+      Attach(*same, *same->other_names.back(), *node->at.parent, text);
+      return same;
+    }
     Attach(*node, node->at, *node->at.parent, text);
   }
   node->lookups = lookups;
@@ -181,7 +192,7 @@ void NodeTable::AddName(Node& node, Node& parent, std::string_view name) {
   Attach(node, *node.other_names.back(), parent, name);
 }
 
-bool NodeTable::RemoveName(Node& node, Node& parent, std::string_view name) {
+bool NodeTable::RemoveName(Node& node, Node& parent, std::string_view name, bool has_others) {
   Nodes dead;
   {
     const std::lock_guard lock(mutex_);
@@ -199,9 +210,8 @@ bool NodeTable::RemoveName(Node& node, Node& parent, std::string_view name) {
         node.at.parent = next->parent;
         node.at.text = std::move(next->text);
         names_.insert(&node.at);
-      } else {
-        node.gone = true;
       }
+      if (node.at.parent == nullptr && others.empty() && !has_others) node.gone = true;
     }
   }
   Dispose(dead);

@@ -29,7 +29,7 @@ class NodeTable {
   // The same without counting: pinned until Unpin.
   Node* FindAndPin(Node& parent, std::string_view name);
   // The node of a file with several names in the upper, counted; it gets this further name.
-  Node* LookUpLink(dev_t device, ino_t number, Node& parent, std::string_view name);
+  Node* LookUpLink(uint64_t device, uint64_t number, Node& parent, std::string_view name);
   // Puts a new node at its name and counts a lookup, or counts one of the node that is there by
   // now. `lookups` is 0 for a node that the kernel does not know yet.
   Node* Insert(std::unique_ptr<Node> node, uint64_t lookups = 1);
@@ -46,8 +46,9 @@ class NodeTable {
   // Its inode number on disk may be another file's soon.
   void Unlink(Node& node);
   void AddName(Node& node, Node& parent, std::string_view name);
-  // Takes a name away; false when it was the last one, and the node is gone.
-  bool RemoveName(Node& node, Node& parent, std::string_view name);
+  // Takes a name away; false when it was the last one, and the node is gone. `has_others`: it has
+  // names that nobody has looked up.
+  bool RemoveName(Node& node, Node& parent, std::string_view name, bool has_others = false);
   void MoveName(Node& node, Node& from, std::string_view old_name, Node& to,
                 std::string_view new_name);
   // Both names are known.
@@ -83,6 +84,7 @@ class NodeTable {
   using Nodes = std::vector<std::unique_ptr<Node>>;
 
   Node* Find(const Node& parent, std::string_view name) const;
+  Node* FindLink(uint64_t device, uint64_t number) const;
   void Attach(Node& node, Name& name, Node& parent, std::string_view text);
   void Detach(Name& name, Nodes* dead);
   void EraseLink(Node& node);

@@ -34,6 +34,7 @@ struct Resolver::Walk {
   Found found;
   bool any = false;                     // something was found further up
   bool seeks_data = false;              // it was a file without its data
+  bool is_copied = false;               // it is in the upper, by another name, with its data
   std::optional<std::string> redirect;  // a path from the layers' roots, without leading slash
   bool covered = false;                 // an opaque directory on that path hides the layers below
 
@@ -72,12 +73,6 @@ std::optional<std::string> MarkOf(int directory, const std::string& name, const 
   return value;
 }
 
-// A file with data has blocks for them; one more may hold attributes.
-bool MayLackData(const struct stat& st) {
-  constexpr off_t kBlock = 512, kAttributes = 4096;
-  return S_ISREG(st.st_mode) && st.st_size > 0 && st.st_blocks * kBlock < st.st_size + kAttributes;
-}
-
 }  // namespace
 
 bool Resolver::IsImpure(Node& directory) {
@@ -86,7 +81,10 @@ bool Resolver::IsImpure(Node& directory) {
   if (purity == Purity::kUnknown) {
     const auto fd = fds_.Upper(directory);
     if (!fd) return false;
-    purity = AttributeOf((*fd)->get(), kImpureMark) == "y" ? Purity::kImpure : Purity::kPure;
+    const int upper = (*fd)->get();
+    const bool impure =
+        AttributeOf(upper, kOwnImpureMark) == "y" || AttributeOf(upper, kImpureMark) == "y";
+    purity = impure ? Purity::kImpure : Purity::kPure;
   }
   return purity == Purity::kImpure;
 }
@@ -123,8 +121,13 @@ Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
     const auto origin = OriginOf(walk, directory, name);
     found.has_origin = origin.has_value();
     if (origin) found.number = *origin;
+    if (origin && st.st_nlink > 1) found.index_entry = links_.FindUpper(st);
+    if (found.index_entry != nullptr) found.link = found.index_entry->key;
+  } else if (!walk.any && st.st_nlink > 1) {
+    BAILEY_TRY(TakeLowerLink(walk, layer, st));
   }
   walk.any = true;
+  if (walk.is_copied) return true;
   const auto lacks = LacksData(walk, layer, directory, name, st);
   if (!lacks) return lacks.error();
   if (*lacks) {
@@ -141,13 +144,19 @@ Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, int directory,
                                  const std::string& name, const struct stat& st) {
   if (layer == layers_.last()) return false;
   const bool upper = layer == kUpperLayer;
-  // What was copied up is asked in any case: how many blocks a half copied file has, nobody knows.
+  // Its blocks tell nothing: a copied layer may hold zeros where there were none.
+  if (!S_ISREG(st.st_mode)) return false;
   if (!(upper && walk.found.has_origin)) {
-    if (!MayLackData(st)) return false;
+    if (st.st_size == 0) return false;
     if (upper && walk.parent.directory->lowers.empty() && !IsImpure(walk.parent)) return false;
   }
+  if (upper) return IsIncomplete(directory, name, walk.found.st);
+  return MarkOf(directory, name, kMetacopyMark).has_value();
+}
+
+// Whether a file of the upper lacks its data.
+Answer<bool> Resolver::IsIncomplete(int directory, const std::string& name, struct stat& st) {
   if (!MarkOf(directory, name, kMetacopyMark)) return false;
-  if (!upper) return true;
   if (st.st_size == 0) {
     // Truncated, and then a crash: complete, and must not count as incomplete when it has grown.
     BAILEY_TRY(DoneOrErrno(::lremovexattr(name.c_str(), kMetacopyMark)));
@@ -155,10 +164,34 @@ Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, int directory,
   }
   if (const auto mark = MarkOf(directory, name, kCompletionMark); mark) {
     BAILEY_TRY(completion_.Mend(directory, name, *mark));
-    if (::fstatat(directory, name.c_str(), &walk.found.st, AT_SYMLINK_NOFOLLOW) != 0)
-      return Refuse();
+    if (::fstatat(directory, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Refuse();
   }
   return true;
+}
+
+// One of several hard links of a lower: by another one of them, it may be copied up.
+Done Resolver::TakeLowerLink(Walk& walk, LayerIndex layer, const struct stat& st) {
+  Found& found = walk.found;
+  const auto key = links_.KeyOf(layer, st);
+  if (!key) return {};
+  LinkEntry* entry = links_.Find(*key);
+  if (entry == nullptr) {
+    found.link = key;
+    return {};
+  }
+  if (!entry->mark.IsOf(st)) return {};  // the lower is another one than it was
+  if (::fstatat(entry->directory, entry->name.c_str(), &found.st, AT_SYMLINK_NOFOLLOW) != 0)
+    return Refuse();
+  if (S_ISREG(st.st_mode)) {
+    const auto incomplete = IsIncomplete(entry->directory, entry->name, found.st);
+    if (!incomplete) return incomplete.error();
+    walk.seeks_data = *incomplete;
+    walk.is_copied = !*incomplete;
+  }
+  found.link = key;
+  found.index_entry = entry;
+  found.in_upper = found.has_origin = true;
+  return {};
 }
 
 Answer<bool> Resolver::Take(Walk& walk, LayerIndex layer, int directory, const std::string& name,

@@ -11,6 +11,7 @@
 #include "fs/completion.h"
 #include "fs/directory_fds.h"
 #include "fs/inode_numbers.h"
+#include "fs/link_index.h"
 #include "fs/node.h"
 #include "fs/projection.h"
 
@@ -25,16 +26,19 @@ struct Found {
   std::vector<std::unique_ptr<LowerPart>> lowers;  // of a directory
   std::string path_below;                          // of a directory; see Directory
   std::unique_ptr<DataPart> data;                  // of a file; see DataPart
+  std::optional<LinkKey> link;                     // of one of several hard links of a lower
+  LinkEntry* index_entry = nullptr;                // and where it is if it is copied up
 };
 
 class Resolver {
  public:
   Resolver(const LayerSet& layers, const Projection& projection, DirectoryFds& fds,
-           InodeNumbers& numbers, Completion& completion)
+           InodeNumbers& numbers, LinkIndex& links, Completion& completion)
       : layers_(layers),
         projection_(projection),
         fds_(fds),
         numbers_(numbers),
+        links_(links),
         completion_(completion) {}
 
   // ENOENT when nothing is visible there.
@@ -57,6 +61,8 @@ class Resolver {
   Answer<bool> TakeDirectory(Walk& walk, LayerIndex layer, int directory, const std::string& name);
   Answer<bool> TakeFile(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                         const struct stat& st, std::string path);
+  Done TakeLowerLink(Walk& walk, LayerIndex layer, const struct stat& st);
+  Answer<bool> IsIncomplete(int directory, const std::string& name, struct stat& st);
   Answer<bool> LacksData(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                          const struct stat& st);
   std::optional<uint64_t> OriginOf(const Walk& walk, int directory, const std::string& name);
@@ -65,6 +71,7 @@ class Resolver {
   const Projection& projection_;
   DirectoryFds& fds_;
   InodeNumbers& numbers_;
+  LinkIndex& links_;
   Completion& completion_;
 };
 

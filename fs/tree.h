@@ -121,6 +121,9 @@ class Tree {
   int32_t Passthrough(Node& node, int file);
   Answer<OpenFile> FinishOpen(Node& node, int flags, UniqueFd file);
   Answer<bool> IsEmptyDirectory(Node& directory);
+  Done UnlinkLocked(Node& child, Node& parent, const std::string& name);
+  bool IsToBeCopiedUp(const Node& child) const;
+  Done GiveName(Node& file, Node& parent, const std::string& name);
   void NameRemoved(Node& child, Node& parent, const std::string& name, UniqueFd kept);
   UniqueFd KeepIfNeeded(Node& child);
   Done PrepareToShow(Node& file, Node& directory);
@@ -147,6 +150,7 @@ class Tree {
   NodeTable table_;
   Locator locator_;
   Completion completion_;
+  LinkIndex links_;
   Resolver resolver_;
   CopyUp copy_up_;
 };

@@ -21,4 +21,39 @@ Done Tree::PrepareToShow(Node& file, Node& directory) {
   return DoneOrErrno(::lsetxattr(place->name, kRedirectMark, redirect.data(), redirect.size(), 0));
 }
 
+// Before a name of such a file goes: only what is in the upper, and in the index of hard links,
+// loses a name without a trace at the others.
+bool Tree::IsToBeCopiedUp(const Node& child) const {
+  return child.is_lower_link() && !child.in_upper && layers_.has_upper();
+}
+
+// A name that only a lower has of a file that is copied up becomes one of the upper's: what happens
+// to the name next happens to the number of links in the same step.
+Done Tree::GiveName(Node& file, Node& parent, const std::string& name) {
+  LinkEntry* entry = file.index_entry;
+  if (entry == nullptr) return {};
+  const auto fd = fds_.Upper(parent);
+  if (!fd) return fd.error();
+  struct stat st {};
+  if (::fstatat((*fd)->get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  if (errno != ENOENT) return Refuse();
+  BAILEY_TRY(MarkImpure(parent, fds_));
+  BAILEY_TRY(links_.BeginName(*entry));
+  BAILEY_TRY(
+      DoneOrErrno(::linkat(entry->directory, entry->name.c_str(), (*fd)->get(), name.c_str(), 0)));
+  return links_.EndName(*entry);
+}
+
+// A name has gone from the disk. `kept` is the file if it was the last one.
+void Tree::NameRemoved(Node& child, Node& parent, const std::string& name, UniqueFd kept) {
+  const bool has_others = child.index_entry != nullptr && links_.Keep(*child.index_entry);
+  if (!has_others) child.index_entry = nullptr;
+  if (table_.RemoveName(child, parent, name, has_others)) return;
+  if (kept)
+    child.kept = std::move(kept);
+  else if (!child.kept)
+    table_.Unlink(child);
+  backings_.Retire(child);
+}
+
 }  // namespace bailey::fs

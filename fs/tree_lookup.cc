@@ -21,8 +21,8 @@ Tree::Tree(Options options)
         counters_.Subtract(FsCounter::kNodes);
       }),
       locator_(layers_, fds_),
-      resolver_(layers_, projection_, fds_, numbers_, completion_),
-      copy_up_({tree_lock_, layers_, table_, fds_, locator_, numbers_, work_, backings_,
+      resolver_(layers_, projection_, fds_, numbers_, links_, completion_),
+      copy_up_({tree_lock_, layers_, table_, fds_, locator_, numbers_, work_, backings_, links_,
                 completion_, counters_}) {}
 
 Done Tree::Open() {
@@ -38,7 +38,7 @@ Done Tree::Open() {
     root.number = numbers_.Map(st.st_dev, st.st_ino);
   }
   counters_.Add(FsCounter::kNodes);
-  return {};
+  return links_.Open(layers_, work_.directory());
 }
 
 struct stat Tree::Shown(const Node& node, struct stat st) const {
@@ -47,6 +47,8 @@ struct stat Tree::Shown(const Node& node, struct stat st) const {
   // does not change at copy-up.
   if (node.is_directory() && !node.directory->lowers.empty()) st.st_nlink = 1;
   if (!node.work_name.empty() || (node.gone && !node.in_upper)) st.st_nlink = 0;
+  if (node.index_entry != nullptr)
+    st.st_nlink = static_cast<nlink_t>(node.index_entry->LinksToShow(st));
   if (node.incomplete) st.st_blocks = node.data->blocks;
   if (node.settled != nullptr) {
     st.st_mode = node.settled->st_mode;
@@ -64,9 +66,16 @@ bool Tree::IsVolatile(Node& node, const struct stat& st) const {
 
 Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t lookups) {
   const bool is_directory = S_ISDIR(found.st.st_mode);
-  const bool linked = found.in_upper && !is_directory && found.st.st_nlink > 1;
-  if (linked && lookups != 0) {
-    Node* known = table_.LookUpLink(found.st.st_dev, found.st.st_ino, parent, name);
+  uint64_t link_device = 0, link_number = 0;
+  if (found.link) {
+    link_device = Node::kLowerLinks | found.link->layer_from_bottom;
+    link_number = found.link->number;
+  } else if (found.in_upper && !is_directory && found.st.st_nlink > 1) {
+    link_device = found.st.st_dev;
+    link_number = found.st.st_ino;
+  }
+  if (link_number != 0 && lookups != 0) {
+    Node* known = table_.LookUpLink(link_device, link_number, parent, name);
     if (known != nullptr) return known;
   }
   auto node = std::make_unique<Node>();
@@ -79,10 +88,9 @@ Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t
   node->data = std::move(found.data);
   node->at.parent = &parent;
   node->at.text = name;
-  if (linked) {
-    node->link_device = found.st.st_dev;
-    node->link_number = found.st.st_ino;
-  }
+  node->index_entry = found.index_entry;
+  node->link_device = link_device;
+  node->link_number = link_number;
   if (is_directory) {
     node->directory = std::make_unique<Directory>();
     node->directory->lowers = std::move(found.lowers);

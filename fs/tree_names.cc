@@ -74,32 +74,35 @@ UniqueFd Tree::KeepIfNeeded(Node& child) {
   return file ? std::move(*file) : UniqueFd();
 }
 
-void Tree::NameRemoved(Node& child, Node& parent, const std::string& name, UniqueFd kept) {
-  if (table_.RemoveName(child, parent, name)) return;
-  if (kept)
-    child.kept = std::move(kept);
-  else if (!child.kept)
-    table_.Unlink(child);
-  backings_.Retire(child);
-}
-
 Done Tree::Unlink(Node& parent, const std::string& name) {
   BAILEY_TRY(copy_up_.Ensure(parent));
-  const std::unique_lock lock(tree_lock_);
-  const auto pinned = PinChild(parent, name);
-  if (!pinned) return pinned.error();
-  const PinnedNode child(table_, *pinned);
-  if (child->is_directory()) return Refuse(EISDIR);
+  for (bool may_copy = true;;) {
+    std::unique_lock lock(tree_lock_);
+    const auto pinned = PinChild(parent, name);
+    if (!pinned) return pinned.error();
+    const PinnedNode child(table_, *pinned);
+    if (child->is_directory()) return Refuse(EISDIR);
+    if (!may_copy || !IsToBeCopiedUp(*child)) return UnlinkLocked(*child, parent, name);
+    lock.unlock();
+    const Done copied = copy_up_.Ensure(*child, CopyUp::Data::kUntouched);
+    // A full disk must not forbid to remove; the other names then show one link too many.
+    may_copy = copied.has_value();
+    if (!copied && copied.error().number != ENOSPC) return copied;
+  }
+}
+
+Done Tree::UnlinkLocked(Node& child, Node& parent, const std::string& name) {
+  BAILEY_TRY(GiveName(child, parent, name));
   const auto fd = fds_.Upper(parent);
   if (!fd) return fd.error();
   const auto covers = resolver_.LowerHas(parent, name);
   if (!covers) return covers.error();
-  UniqueFd kept = KeepIfNeeded(*child);
+  UniqueFd kept = KeepIfNeeded(child);
   if (*covers)
-    BAILEY_TRY(work_.WhiteOut((*fd)->get(), name, child->in_upper));
+    BAILEY_TRY(work_.WhiteOut((*fd)->get(), name, child.in_upper));
   else
     BAILEY_TRY(DoneOrErrno(::unlinkat((*fd)->get(), name.c_str(), 0)));
-  NameRemoved(*child, parent, name, std::move(kept));
+  NameRemoved(child, parent, name, std::move(kept));
   return {};
 }
 

@@ -70,6 +70,9 @@ Done Tree::MoveDirectory(Move& move, bool whiteout) {
 
 Done Tree::Exchange(Move& move) {
   if (move.target == nullptr) return Refuse(ENOENT);
+  if (move.target == &move.source) return {};
+  BAILEY_TRY(GiveName(move.source, move.from, move.old_name));
+  BAILEY_TRY(GiveName(*move.target, move.to, move.new_name));
   BAILEY_TRY(PrepareToMove(move.source, move.to));
   BAILEY_TRY(PrepareToMove(*move.target, move.from));
   BAILEY_TRY(DoneOrErrno(::renameat2(move.from_fd->get(), move.old_name.c_str(), move.to_fd->get(),
@@ -94,6 +97,8 @@ Done Tree::RenameLocked(Move& move) {
   }
   const auto covers = resolver_.LowerHas(move.from, move.old_name);
   if (!covers) return covers.error();
+  BAILEY_TRY(GiveName(move.source, move.from, move.old_name));
+  if (move.target != nullptr) BAILEY_TRY(GiveName(*move.target, move.to, move.new_name));
   BAILEY_TRY(PrepareToMove(move.source, move.to));
   BAILEY_TRY(move.source.is_directory() ? MoveDirectory(move, *covers) : MoveFile(move, *covers));
   if (move.target != nullptr) NameRemoved(*move.target, move.to, move.new_name, std::move(kept));
@@ -126,13 +131,18 @@ Done Tree::Rename(Node& from, const std::string& old_name, Node& to, const std::
     const PinnedNode child(table_, *pinned);
     BAILEY_TRY(copy_up_.Ensure(*child, CopyUp::Data::kUntouched));
   }
-  const std::unique_lock lock(tree_lock_);
+  std::unique_lock lock(tree_lock_);
   const auto pinned_source = PinChild(from, old_name);
   if (!pinned_source) return pinned_source.error();
   const PinnedNode source(table_, *pinned_source);
   const auto pinned_target = PinChild(to, new_name);
   if (!pinned_target && pinned_target.error().number != ENOENT) return pinned_target.error();
   const PinnedNode target(table_, pinned_target ? *pinned_target : nullptr);
+  if (target && IsToBeCopiedUp(*target)) {
+    lock.unlock();
+    BAILEY_TRY(copy_up_.Ensure(*target, CopyUp::Data::kUntouched));
+    return Rename(from, old_name, to, new_name, flags);
+  }
   auto from_fd = fds_.Upper(from);
   if (!from_fd) return from_fd.error();
   auto to_fd = fds_.Upper(to);

@@ -23,6 +23,8 @@ class WorkArea {
       : lock_(std::move(other.lock_)), fd_(std::move(other.fd_)), next_(other.next_.load()) {}
 
   int fd() const { return fd_.get(); }
+  // The work directory itself, which holds the area; -1 without an upper.
+  int directory() const { return lock_.get(); }
   std::string NewName();
 
   // A character device 0/0 at a new name of the work area.

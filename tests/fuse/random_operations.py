@@ -63,9 +63,12 @@ class Identity:
 class Tree:
     """One of the trees: its root, and the files that operations keep open."""
 
-    def __init__(self, root):
+    def __init__(self, root, mends_times=False):
         self.root = root
         self.files = {}
+        # Overlayfs moves the time of a file without its data (metacopy) when these are copied, with
+        # a mere open for writing. Put back, so that the times can be compared.
+        self.mends_times = mends_times
 
     def path(self, relative):
         return os.path.join(self.root, relative)
@@ -75,10 +78,33 @@ class Tree:
             os.close(file)
         self.files.clear()
 
+    def open_to_write(self, path, flags, mode):
+        before = None
+        if self.mends_times and not flags & (os.O_TRUNC | os.O_TMPFILE & ~os.O_DIRECTORY):
+            before = self.times_as_root(path)
+        file = os.open(self.path(path), flags, mode)
+        if before is not None and stat.S_ISREG(os.fstat(file).st_mode):
+            user = os.geteuid()
+            os.seteuid(0)
+            os.utime(file, ns=before)
+            os.seteuid(user)
+        return file
+
+    def times_as_root(self, path):
+        user = os.geteuid()
+        os.seteuid(0)
+        try:
+            status = os.stat(self.path(path))
+            return status.st_atime_ns, status.st_mtime_ns
+        except OSError:
+            return None
+        finally:
+            os.seteuid(user)
+
     # Each operation: what it returns is compared.
 
     def op_write(self, path, flags, mode, offset, data):
-        file = os.open(self.path(path), flags | os.O_NONBLOCK | os.O_NOCTTY, mode)
+        file = self.open_to_write(path, flags | os.O_NONBLOCK | os.O_NOCTTY, mode)
         try:
             return os.pwrite(file, data, offset)
         finally:
@@ -158,7 +184,7 @@ class Tree:
     # copy-up is where overlayfs and Bailey may differ.
 
     def op_open(self, slot, path, flags, mode):
-        file = os.open(self.path(path), flags | os.O_RDWR | os.O_NONBLOCK, mode)
+        file = self.open_to_write(path, flags | os.O_RDWR | os.O_NONBLOCK, mode)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)  # a fifo that is open and unlinked is beyond both file systems
             return "special"
@@ -428,7 +454,7 @@ class LayerMaker:
 
     def __init__(self, root, below, chance):
         self.root, self.below, self.chance = root, below, chance
-        self.directories = [root]
+        self.directories, self.files = [root], []
         self.merged = {root} if below else set()
 
     def fill(self, entries=60):
@@ -443,9 +469,13 @@ class LayerMaker:
                 os.utime(f"{directory}/{name}", ns=(moment, moment), follow_symlinks=False)
 
     def add(self, parent, path):
-        kind = self.chance.choice("dddfffffflpww" if parent in self.merged else "dddfffffflp")
+        kind = self.chance.choice("dddffffffhhlpww" if parent in self.merged else "dddffffffhhlp")
         if kind == "w":
             os.mknod(path, stat.S_IFCHR, 0)
+            return
+        if kind == "h":
+            if self.files:
+                os.link(self.chance.choice(self.files), path, follow_symlinks=False)
             return
         if kind == "d" and parent.count("/") - self.root.count("/") < DEPTH - 1:
             self.add_directory(parent, path)
@@ -456,6 +486,8 @@ class LayerMaker:
         else:
             with open(path, "wb") as file:
                 file.write(self.chance.randbytes(self.chance.choice([0, 3, 4096, 12345])))
+        if not os.path.isdir(path) or os.path.islink(path):
+            self.files.append(path)
         os.chown(path, self.chance.choice(IDS), self.chance.choice(IDS), follow_symlinks=False)
         if kind == "f":
             os.chmod(path, self.chance.choice(MODES))

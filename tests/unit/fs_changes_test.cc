@@ -29,11 +29,16 @@ TEST_F(Changes, CopyUpKeepsWhatAFileIs) {
   EXPECT_EQ(after.st_gid, 34U);
   EXPECT_EQ(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
   EXPECT_EQ(MarkOf("upper/d/f", "user.note"), "kept");
-  EXPECT_EQ(Read("upper/d/f"), "data");
+  EXPECT_EQ(Read("upper/d/f"), std::string(4, '\0')) << "its data stay where they are";
   EXPECT_EQ(MarkOf("lower1/d/f", "user.more"), "") << "the lower is as it was";
   EXPECT_EQ(StatOf("upper/d").st_mtim.tv_nsec, parent.st_mtim.tv_nsec);
   Tree& again = MakeTree(1);
-  EXPECT_EQ(again.Stat(*Walk(again, "d/f"))->st_ino, before.st_ino) << "also of the next server";
+  Node& same = *Walk(again, "d/f");
+  EXPECT_EQ(again.Stat(same)->st_ino, before.st_ino) << "also of the next server";
+  ASSERT_TRUE(again.OpenNode(same, O_WRONLY));
+  EXPECT_EQ(Read("upper/d/f"), "data") << "they follow when they may change";
+  EXPECT_EQ(again.Stat(same)->st_mode, before.st_mode);
+  EXPECT_EQ(again.Stat(same)->st_mtim.tv_nsec, before.st_mtim.tv_nsec);
 }
 
 TEST_F(Changes, RemovedIsWhitedOutOnlyWhereItMust) {

@@ -107,6 +107,30 @@ TEST_F(Table, TheLastNameGoneIsTheNodeGone) {
   EXPECT_FALSE(table_.RemoveName(*node, table_.root(), "b"));
   EXPECT_TRUE(node->gone);
   EXPECT_EQ(table_.LookUpLink(1, 2, table_.root(), "d"), nullptr) << "gone for good";
+  EXPECT_TRUE(node->gone);
+}
+
+TEST_F(Table, OfTwoWhoFindOneFileByTwoNamesOneMakesTheNode) {
+  const auto linked = [&](const char* name) {
+    auto node = NewNode(table_.root(), name);
+    node->link_device = Node::kLowerLinks;
+    node->link_number = 7;
+    return node;
+  };
+  Node* node = table_.Insert(linked("a"));
+  EXPECT_EQ(table_.Insert(linked("b")), node);
+  EXPECT_EQ(table_.LookUp(table_.root(), "b"), node);
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(Table, AFileWithNamesThatNobodyKnowsIsNotGone) {
+  Node* node = table_.Insert(NewNode(table_.root(), "a"));
+  table_.MarkLinked(*node, Node::kLowerLinks, 7);
+  EXPECT_TRUE(table_.RemoveName(*node, table_.root(), "a", /*has_others=*/true));
+  EXPECT_FALSE(node->gone);
+  EXPECT_EQ(table_.LookUpLink(Node::kLowerLinks, 7, table_.root(), "b"), node);
+  EXPECT_FALSE(table_.RemoveName(*node, table_.root(), "b"));
+  EXPECT_TRUE(node->gone);
 }
 
 TEST_F(Table, ASuccessorTakesTheName) {
