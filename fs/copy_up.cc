@@ -90,6 +90,13 @@ std::unique_ptr<DataPart> DataToLeave(const Node& node, const struct stat& st) {
       DataPart{node.layer, join((*part)->path), st.st_blocks, std::move(path_below)});
 }
 
+// What a truncation does to the attributes: emptied with the copy, this is when its data change.
+void BecomeEmpty(struct stat& st) {
+  st.st_mtim.tv_nsec = UTIME_NOW;
+  if ((st.st_mode & S_IXGRP) != 0) st.st_mode &= ~static_cast<mode_t>(S_ISGID);
+  st.st_mode &= ~static_cast<mode_t>(S_ISUID);
+}
+
 }  // namespace
 
 Answer<CopyUp::Source> CopyUp::OpenSource(Node& node, Data data) {
@@ -170,8 +177,7 @@ Done CopyUp::CopyFile(Node& node, Data data) {
   auto source = OpenSource(node, data);
   if (!source) return source.error();
   WorkItem item(at_.work, at_.work.NewName());
-  // Emptied with the copy, so this is when its data change.
-  if (data == Data::kDropped && source->st.st_size != 0) source->st.st_mtim.tv_nsec = UTIME_NOW;
+  if (data == Data::kDropped && source->st.st_size != 0) BecomeEmpty(source->st);
   auto copy = MakeCopy(*source, item.name(), data);
   if (!copy) return copy.error();
   BAILEY_TRY(Dress(node, *source, item.name()));
