@@ -93,6 +93,7 @@ enum class SupervisorCounter : uint32_t {
   kDiskUsedBytes,      // gauge: of these
   kDiskInodes,         // gauge
   kDiskUsedInodes,     // gauge
+  kSourceViolations,   // what the source guard has stopped of a proxy's
   kCount
 };
 

@@ -62,6 +62,13 @@ void FillUpstreamFailures(const TenantSample& tenant, SeriesWriter& series) {
   series.Add("reason", "timed_out", (*tenant.net)[NetCounter::kTimedOutUpstream]);
 }
 
+void FillSourceViolations(const TenantSample& tenant, SeriesWriter& series) {
+  if (!tenant.net) return;
+  uint64_t all = (*tenant.net)[NetCounter::kSourceViolations];
+  if (tenant.supervisor) all += (*tenant.supervisor)[SupervisorCounter::kSourceViolations];
+  series.Add(all);
+}
+
 constexpr Row kNetRows[] = {
     {"bailey_tenant_net_connections_total", Counter, "TCP connections relayed, by direction.",
      FillDirections<NetCounter::kConnectionsIn, NetCounter::kConnectionsOut>},
@@ -93,8 +100,9 @@ constexpr Row kNetRows[] = {
     {"bailey_tenant_net_upstream_failures_total", Counter,
      "Allowed connections that the destination did not take, by reason.", FillUpstreamFailures},
     {"bailey_tenant_source_violations_total", Counter,
-     "Connections about to leave from an address that is not the tenant's. Must stay 0.",
-     Fill<NetCounter::kSourceViolations>},
+     "Connections and packets about to leave from an address that is not the tenant's: what the "
+     "proxy saw, and what the kernel stopped of the proxy's own. Must stay 0.",
+     FillSourceViolations},
 };
 
 }  // namespace

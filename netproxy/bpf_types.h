@@ -43,5 +43,6 @@ struct bailey_held_syn {
   bailey_u32 size;
   bailey_u8 packet[BAILEY_SYN_BYTES];
 };
-/* On what the proxy's raw sockets send: not to be held. The tenant cannot set a mark. */
+/* On what the proxy's sockets inside send: not to be held, and no business of the supervisor's
+ * source guard (BAILEY_INSIDE_MARK there is the same). The tenant cannot set a mark. */
 #define BAILEY_RAW_MARK 0x6261696c

@@ -45,6 +45,13 @@ Result<UniqueFd> CapturingSocket(int family, int type) {
   return fd;
 }
 
+// By it the supervisor's guard knows that what they send stays inside, whoever it is sent as.
+Status Mark(const UniqueFd& fd) {
+  const uint32_t mark = BAILEY_RAW_MARK;
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) return Errno("SO_MARK");
+  return {};
+}
+
 Status MakeFamily(int family, KeptFds& kept) {
   const bool v6 = family == AF_INET6;
   auto tcp = CapturingSocket(family, SOCK_STREAM);
@@ -54,9 +61,7 @@ Status MakeFamily(int family, KeptFds& kept) {
   // Sends with any source; IPPROTO_RAW receives nothing.
   UniqueFd raw(::socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW));
   if (!raw) return Errno("raw socket inside");
-  const uint32_t mark = BAILEY_RAW_MARK;
-  if (::setsockopt(raw.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
-    return Errno("SO_MARK");
+  for (const UniqueFd* each : {&*tcp, &*udp, &raw}) BAILEY_TRY(Mark(*each));
   BAILEY_TRY(SetProxySocket(kept, v6 ? BAILEY_TCP6 : BAILEY_TCP4, tcp->get()));
   BAILEY_TRY(SetProxySocket(kept, v6 ? BAILEY_UDP6 : BAILEY_UDP4, udp->get()));
   BAILEY_TRY(kept.Add(v6 ? kTcp6 : kTcp4, std::move(*tcp)));

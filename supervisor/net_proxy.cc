@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/message.h"
 #include "supervisor/fd_arguments.h"
+#include "supervisor/in_cgroup.h"
 #include "supervisor/proxy_sockets.h"
 
 namespace bailey::supervisor {
@@ -41,6 +42,12 @@ std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
 Status NetProxy::Start(UniqueFd netns, std::string network) {
   netns_ = std::move(netns);
   network_ = std::move(network);
+  auto guard = SourceGuard::Attach(
+      loop_, setup_.cgroup.servers_fd(), setup_.config.ip,
+      [this](uint64_t n) { setup_.own.Add(SupervisorCounter::kSourceViolations, n); });
+  if (!guard) return guard.error();
+  guard_ = std::move(*guard);
+  BAILEY_TRY(guard_->SetResolvers(ResolversIn(network_)));
   return Spawn();
 }
 
@@ -118,7 +125,9 @@ Status NetProxy::GiveListener(uint16_t port) {
   if (!MayPublish(setup_.config.publish, port)) return refuse(EACCES);
   if (!listeners_.contains(port)) {
     if (listeners_.size() >= kMaxPublishedPorts) return refuse(ENOSPC);
-    auto made = MakePublishedListener(setup_.config.ip, port, setup_.config.uid_base + kProxyId);
+    auto made = MadeInCgroup(setup_.cgroup.servers_fd(), [&] {
+      return MakePublishedListener(setup_.config.ip, port, setup_.config.uid_base + kProxyId);
+    });
     if (!made) {
       LogWarning("publish: " + made.error().Message());
       return refuse(made.error().Errno());
@@ -155,6 +164,7 @@ void NetProxy::OnDeath(const std::string& how) {
 
 Status NetProxy::Reconfigure(std::string network) {
   network_ = std::move(network);
+  if (guard_) BAILEY_TRY(guard_->SetResolvers(ResolversIn(network_)));
   if (!link_) return {};  // between two proxies: the next one reads it
   return SendMessage(link_.get(), R"({"op":"config","network":)" + network_ + "}");
 }
@@ -180,6 +190,7 @@ void NetProxy::Stop() {
   listeners_.clear();
   CloseLink();
   if (!process_.Await(kAwaitOwnEnd)) process_.Kill();
+  guard_.reset();
   kept_.clear();
   netns_.Reset();
 }

@@ -17,6 +17,7 @@
 #include "supervisor/backoff.h"
 #include "supervisor/proxy_message.h"
 #include "supervisor/server_process.h"
+#include "supervisor/source_guard.h"
 #include "supervisor/tenant_cgroup.h"
 #include "supervisor/tenant_config.h"
 
@@ -68,6 +69,7 @@ class NetProxy {
   Setup setup_;
   Events events_;
   ServerProcess process_;
+  std::unique_ptr<SourceGuard> guard_;
   UniqueFd netns_, link_;
   std::string network_;
   std::map<std::string, UniqueFd> kept_;

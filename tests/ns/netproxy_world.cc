@@ -92,6 +92,14 @@ World::World(Options options) : options_(std::move(options)) {
   Require(::mkdir(cgroup_path_.c_str(), 0755) == 0, "mkdir " + cgroup_path_);
   cgroup_.Reset(::open(cgroup_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   Require(cgroup_.get() >= 0, cgroup_path_);
+  const std::string servers = cgroup_path_ + "-servers";
+  Require(::mkdir(servers.c_str(), 0755) == 0, "mkdir " + servers);
+  servers_.Reset(::open(servers.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  auto guard =
+      supervisor::SourceGuard::Attach(guard_loop_, servers_.get(), config_.ip, [](auto) {});
+  Require(guard.has_value(), "the source guard");
+  guard_ = std::move(*guard);
+  Require(guard_->SetResolvers(config_.resolvers));
   auto memory = MakeCounterMemory("net");
   Require(memory.has_value(), "counters");
   counters_fd_ = std::move(*memory);
@@ -106,6 +114,7 @@ World::~World() {
   KillProxy();
   ::kill(socket_maker_, SIGKILL);
   ::waitpid(socket_maker_, nullptr, 0);
+  EXPECT_EQ(guard_->stopped(), 0u) << "the proxy has tried to speak from another address";
 }
 
 void World::MakeNetworks() {
@@ -190,6 +199,7 @@ void World::StartProxy() {
   for (const auto& [name, fd] : kept_) pass("--adopt-fd", name + "=", fd.get());
   for (const auto& [port, fd] : listeners_)
     pass("--adopt-fd", "listener:" + std::to_string(port) + "=", fd.get());
+  options.into_cgroup = servers_.get();
   auto child = SpawnChild(options);
   Require(child.has_value(), "bailey-netproxy");
   proxy_ = std::move(*child);
@@ -217,6 +227,7 @@ void World::HangUp() { ::shutdown(link_.get(), SHUT_RDWR); }
 bool World::ProxyIsAlive() const { return ::waitpid(proxy_.pid, nullptr, WNOHANG) == 0; }
 
 void World::SendConfig(const ProxyConfig& config) {
+  Require(guard_->SetResolvers(config.resolvers));
   Require(SendMessage(link_.get(), FormatConfigMessage(config)));
 }
 
@@ -300,10 +311,11 @@ void World::GiveInsideSockets(int link, size_t count) {
 void InWorld(const std::function<void()>& body) {
   InChild(CLONE_NEWNET, body);
   // Whatever became of the child: its processes have gone with it, or are killed here.
-  const std::string path = CgroupPath(::getpid());
-  if (::access(path.c_str(), F_OK) != 0) return;
-  EXPECT_TRUE(WriteControl(path + "/cgroup.kill", "1"));
-  EXPECT_TRUE(World::Await([&] { return ::rmdir(path.c_str()) == 0; }));
+  for (const std::string& path : {CgroupPath(::getpid()), CgroupPath(::getpid()) + "-servers"}) {
+    if (::access(path.c_str(), F_OK) != 0) continue;
+    EXPECT_TRUE(WriteControl(path + "/cgroup.kill", "1"));
+    EXPECT_TRUE(World::Await([&] { return ::rmdir(path.c_str()) == 0; }));
+  }
 }
 
 int ConnectTo(const UniqueFd& socket, const Endpoint& to) {

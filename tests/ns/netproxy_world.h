@@ -24,6 +24,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "netproxy/config.h"
+#include "supervisor/source_guard.h"
 
 namespace bailey::netproxy {
 
@@ -80,7 +81,9 @@ class World {
   Options options_;
   ProxyConfig config_;
   std::string cgroup_path_;
-  UniqueFd cgroup_, host_, tenant_, world_, counters_fd_;
+  UniqueFd cgroup_, servers_, host_, tenant_, world_, counters_fd_;
+  EventLoop guard_loop_ = *EventLoop::Create();
+  std::unique_ptr<supervisor::SourceGuard> guard_;  // as a supervisor has it; stops nothing
   CounterMapping<NetCounter> counters_;
   pid_t socket_maker_ = -1;
   UniqueFd socket_maker_link_;

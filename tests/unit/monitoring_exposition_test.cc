@@ -99,7 +99,9 @@ TEST(FormatFleet, ShowsEveryCounterUnderItsOwnName) {
   EXPECT_EQ(value("net_refused_total", "reason=\"bind\""), net(NetCounter::kDeniedBind));
   EXPECT_EQ(value("net_upstream_failures_total", "reason=\"timed_out\""),
             net(NetCounter::kTimedOutUpstream));
-  EXPECT_EQ(value("source_violations_total"), net(NetCounter::kSourceViolations));
+  EXPECT_EQ(value("source_violations_total"),
+            std::to_string(2000 + static_cast<int>(NetCounter::kSourceViolations) + 3000 +
+                           static_cast<int>(SupervisorCounter::kSourceViolations)));
   EXPECT_EQ(value("net_open_connections"), net(NetCounter::kOpenConnections));
   EXPECT_EQ(value("net_published_ports"), net(NetCounter::kPublishedPorts));
 
