@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <chrono>
 #include <memory>
+#include <thread>
 
 #include "fs/layer_set.h"
 
@@ -37,14 +39,28 @@ int Empty(int directory) {
   return failed;
 }
 
+// umount(2) returns before the server has noticed that its mount is gone: whoever mounts again at
+// once must not be refused.
+constexpr std::chrono::milliseconds kPatience(3000), kPause(5);
+
+// One server for an upper at a time.
+Status Lock(int work) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(work, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Errno("lock the work directory");
+    if (std::chrono::steady_clock::now() >= deadline)
+      return Errno("work directory", EBUSY).WithHint("another bailey-fs serves this upper");
+    std::this_thread::sleep_for(kPause);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<WorkArea> WorkArea::Open(UniqueFd work) {
   WorkArea area;
   if (!work) return area;
-  if (::flock(work.get(), LOCK_EX | LOCK_NB) != 0)
-    return Errno("work directory", errno == EWOULDBLOCK ? EBUSY : errno)
-        .WithHint("another bailey-fs serves this upper");
+  BAILEY_TRY(Lock(work.get()));
   if (::mkdirat(work.get(), kSubdirectory, 0700) != 0 && errno != EEXIST)
     return Errno("mkdir in the work directory");
   area.fd_.Reset(

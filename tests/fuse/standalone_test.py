@@ -48,6 +48,25 @@ class Standalone(FsTest):
         syscalls.umount(self.root)
         self.wait_until_gone()
 
+    def test_unmounted_it_can_be_mounted_again_at_once(self):
+        for _ in range(30):
+            subprocess.run(self.command(), check=True, stdin=subprocess.DEVNULL, timeout=30)
+            write(self.path("new"), "x")
+            syscalls.umount(self.root)
+        self.wait_until_gone()
+
+    def test_a_second_server_for_an_upper_is_refused(self):
+        subprocess.run(self.command(), check=True, stdin=subprocess.DEVNULL, timeout=30)
+        second = f"{self.home}/second"
+        os.mkdir(second)
+        done = subprocess.run([*self.command()[:-1], second], stdin=subprocess.DEVNULL, text=True,
+                              stderr=subprocess.PIPE, timeout=30, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("another bailey-fs", done.stderr)
+        self.assertFalse(os.path.ismount(second))
+        syscalls.umount(self.root)
+        self.wait_until_gone()
+
     def test_a_lazy_unmount_ends_it_with_the_last_file(self):
         subprocess.run(self.command(), check=True, stdin=subprocess.DEVNULL, timeout=30)
         file = os.open(self.path("f"), os.O_RDWR)
