@@ -17,6 +17,7 @@ inline constexpr uint32_t kHandleKillprivV2 = 1U << 28;
 inline constexpr uint32_t kSetxattrExt = 1U << 29;
 inline constexpr uint32_t kInitExt = 1U << 30;
 inline constexpr uint32_t kPassthrough2 = 1U << (37 - 32);
+inline constexpr uint32_t kNoExportSupport2 = 1U << (38 - 32);
 inline constexpr uint32_t kAllowIdmap2 = 1U << (40 - 32);
 
 // Flags of an answer to OPEN, CREATE and OPENDIR.

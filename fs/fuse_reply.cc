@@ -1,14 +1,33 @@
 #include "fs/fuse_reply.h"
 
+#include <sys/random.h>
+
+#include "base/log.h"
+
 namespace bailey::fs {
+namespace {
+
+// The kernel's id of a node is its address, disguised, since name_to_handle_at(2) with
+// AT_HANDLE_FID tells the id to anybody. Nodes are aligned, so no id is 0 or FUSE_ROOT_ID.
+uint64_t MakeDisguise() {
+  static_assert(alignof(Node) >= 8);
+  uint64_t random = 0;
+  BAILEY_CHECK(::getrandom(&random, sizeof random, 0) == sizeof random);
+  return (random & ~uint64_t{7}) | 2;
+}
+const uint64_t kDisguise = MakeDisguise();
+
+}  // namespace
 
 Node& NodeOf(fuse_req_t request, fuse_ino_t id) {
   if (id == FUSE_ROOT_ID) return TreeOf(request).root();
-  return *reinterpret_cast<Node*>(id);  // NOLINT(performance-no-int-to-ptr): the id that we gave
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the id that we gave
+  return *reinterpret_cast<Node*>(id ^ kDisguise);
 }
 
 fuse_ino_t IdOf(fuse_req_t request, const Node& node) {
-  return &node == &TreeOf(request).root() ? FUSE_ROOT_ID : reinterpret_cast<fuse_ino_t>(&node);
+  if (&node == &TreeOf(request).root()) return FUSE_ROOT_ID;
+  return reinterpret_cast<fuse_ino_t>(&node) ^ kDisguise;
 }
 
 Caller CallerOf(fuse_req_t request) {

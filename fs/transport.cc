@@ -161,7 +161,9 @@ ssize_t Transport::AnswerInit(int fd, const iovec* parts) {
   out.flags |= (protocol::kParallelDirops | protocol::kHandleKillprivV2 | protocol::kSetxattrExt |
                 protocol::kInitExt) &
                offered_flags_;
-  out.flags2 |= (protocol::kPassthrough2 | protocol::kAllowIdmap2) & offered_flags2_;
+  // Without export support name_to_handle_at(2) is refused: a handle would outlive the node.
+  out.flags2 |= (protocol::kPassthrough2 | protocol::kNoExportSupport2 | protocol::kAllowIdmap2) &
+                offered_flags2_;
   out.max_stack_depth = 1;  // an overlayfs may still be mounted over us
   std::array<iovec, 2> patched{parts[0], iovec{&out, size}};
   initialised_ = true;

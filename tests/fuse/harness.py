@@ -7,7 +7,7 @@ hang ends in a traceback.
 BAILEY_BIN         where bailey-fs is
 BAILEY_FS_TESTED   bailey (default), or to try the tests themselves: overlay, fuse-overlayfs, or
                    plain, a bind mount without layers
-BAILEY_FS_STORE    tmpfs (default), or ext4: a loop device; what the layers lie on
+BAILEY_FS_STORE    tmpfs (default), or ext4 or xfs: a loop device; what the layers lie on
 """
 import errno
 import faulthandler
@@ -256,17 +256,22 @@ def as_user(uid, body, gid=None, groups=()):
     return in_child(run)
 
 
+_MAKE_STORE = {
+    "ext4": ["mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=1", "-I", "256"],
+    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+}
+
+
 def _prepare_store():
     syscalls.mount("tmpfs", ROOT, "tmpfs", 0, "mode=755")
     os.close(os.open("/dev/fuse", os.O_RDWR))  # loads the module
     if not os.path.ismount(CONNECTIONS):
         syscalls.mount("fusectl", CONNECTIONS, "fusectl")
-    if STORE == "ext4":
+    if STORE in _MAKE_STORE:
         image = f"{ROOT}/image"
         with open(image, "wb") as file:
             file.truncate(int(os.environ.get("BAILEY_FS_STORE_BYTES", 2 << 30)))
-        subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=1",
-                        "-I", "256", image], check=True)
+        subprocess.run([*_MAKE_STORE[STORE], image], check=True)
         subprocess.run(["mount", "-o", "loop", image, ROOT], check=True)
 
 

@@ -1,40 +1,14 @@
 """A clone of the mount, idmapped as a tenant's is: ids inside are 0…, on disk 0…, outside base…"""
 import errno
 import os
-import signal
 import stat
+import subprocess
 
 import harness
 import syscalls
 from harness import FsTest, as_user, in_child, read, write
 from syscalls import ACL_GROUP_OBJ, ACL_MASK, ACL_NO_ID, ACL_OTHER, ACL_USER, ACL_USER_OBJ
-
-BASE = 200_000
-
-
-class UserNamespace:
-    """Ids 0–65534 inside are BASE–BASE+65534 outside. `fd` is the namespace."""
-
-    def __init__(self):
-        ready, told = os.pipe()
-        self.child = os.fork()
-        if self.child == 0:
-            syscalls.unshare(syscalls.CLONE_NEWUSER)
-            os.write(told, b"x")
-            signal.pause()
-            os._exit(0)
-        os.read(ready, 1)
-        os.close(ready)
-        os.close(told)
-        for kind in ("uid", "gid"):
-            with open(f"/proc/{self.child}/{kind}_map", "w", encoding="ascii") as file:
-                file.write(f"0 {BASE} 65535")
-        self.fd = os.open(f"/proc/{self.child}/ns/user", os.O_RDONLY)
-
-    def close(self):
-        os.close(self.fd)
-        os.kill(self.child, signal.SIGKILL)
-        os.waitpid(self.child, 0)
+from user_namespace import BASE, UserNamespace
 
 
 class Idmapped(FsTest):
@@ -46,6 +20,9 @@ class Idmapped(FsTest):
         os.chown(self.lower("home"), 1000, 1000)
         write(self.lower("suid"), read("/usr/bin/id"))
         os.chmod(self.lower("suid"), 0o4755)
+        write(self.lower("cat"), read("/bin/cat"), 0o755)
+        write(self.lower("ping"), "x", 0o755)
+        os.setxattr(self.lower("ping"), "security.capability", syscalls.capability_xattr(1 << 13))
 
     def mount(self, **how):
         super().mount(**how)
@@ -53,10 +30,7 @@ class Idmapped(FsTest):
         self.addCleanup(self.namespace.close)
         self.inside = f"{self.home}/inside"
         os.makedirs(self.inside, exist_ok=True)
-        clone = syscalls.clone_mount(self.root)
-        syscalls.mount_setattr(clone, syscalls.MOUNT_ATTR_IDMAP, self.namespace.fd)
-        syscalls.move_mount(clone, self.inside)
-        os.close(clone)
+        self.namespace.show(self.root, self.inside)
 
     def unmount_all(self):
         syscalls.umount(self.inside)
@@ -141,6 +115,36 @@ class Idmapped(FsTest):
         name = "security.capability"
         self.as_tenant(lambda: os.setxattr(f"{self.inside}/suid", name, value))
         self.assertEqual(self.as_tenant(lambda: os.getxattr(f"{self.inside}/suid", name)), value)
+
+        # Canonical on disk, like ids: of root, not of the tenant's uid on this host.
+        self.assertEqual(os.getxattr(self.in_upper("suid"), name), value)
+        # The host's view of the same: of the root that is BASE.
+        self.assertEqual(os.getxattr(f"{self.inside}/suid", name),
+                         syscalls.capability_xattr(1 << 10, rootid=BASE))
+
+    def test_a_program_gets_its_file_capability(self):
+        def capable(number):
+            seen = subprocess.run([f"{self.inside}/cat", "/proc/self/status"], check=True,
+                                  stdout=subprocess.PIPE, text=True).stdout
+            effective = next(line for line in seen.splitlines() if line.startswith("CapEff"))
+            return int(effective.split()[1], 16) >> number & 1
+
+        def as_somebody():
+            return self.as_tenant(lambda: capable(10), uid=1000, gid=1000)
+        self.assertEqual(as_somebody(), 0)
+        self.as_tenant(lambda: os.setxattr(f"{self.inside}/cat", "security.capability",
+                                           syscalls.capability_xattr(1 << 10)))
+        self.assertEqual(as_somebody(), 1)
+        self.as_tenant(lambda: write(f"{self.inside}/cat", "x"))
+        self.assertErrno(errno.ENODATA, os.getxattr, self.in_upper("cat"), "security.capability")
+
+    def test_a_capability_of_the_template(self):
+        value = syscalls.capability_xattr(1 << 13)
+        self.assertEqual(self.as_tenant(lambda: os.getxattr(
+            f"{self.inside}/ping", "security.capability")), value)
+        self.as_tenant(lambda: os.chmod(f"{self.inside}/ping", 0o750))  # copied up
+        self.assertEqual(self.as_tenant(lambda: os.getxattr(
+            f"{self.inside}/ping", "security.capability")), value)
 
     def test_remount_keeps_it(self):
         self.as_tenant(lambda: write(f"{self.inside}/f", "x"))

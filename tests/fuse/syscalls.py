@@ -101,9 +101,13 @@ def change_effective_capabilities(change):
     _check(_libc.capset(header, struct.pack("<6I", *words)))
 
 
-def capability_xattr(permitted):
-    """A security.capability of version 2: these bits permitted and effective."""
-    return struct.pack("<IIIII", 0x02000001, permitted & 0xffffffff, 0, permitted >> 32, 0)
+def capability_xattr(permitted, rootid=None):
+    """A security.capability: these bits permitted and effective. Of version 2, or with the uid of
+    the user namespace's root that it belongs to of version 3."""
+    bits = struct.pack("<IIII", permitted & 0xffffffff, 0, permitted >> 32, 0)
+    if rootid is None:
+        return struct.pack("<I", 0x02000001) + bits
+    return struct.pack("<I", 0x03000001) + bits + struct.pack("<I", rootid)
 
 
 def acl_xattr(entries):
