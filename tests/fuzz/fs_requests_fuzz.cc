@@ -326,10 +326,11 @@ class Kernel {
   // Ids that may be given back: not the root, and nothing is open there.
   std::vector<uint64_t> Forgettable() const {
     std::vector<uint64_t> ids;
-    for (const auto& [id, node] : known_)
-      if (id != 1 && std::none_of(opened_.begin(), opened_.end(),
-                                  [&](const Opened& one) { return one.node == id; }))
-        ids.push_back(id);
+    for (const auto& known : known_)
+      if (known.first != 1 && std::none_of(opened_.begin(), opened_.end(), [&](const Opened& one) {
+            return one.node == known.first;
+          }))
+        ids.push_back(known.first);
     return ids;
   }
   // How many lookups of it are given back; all of them as a rule.
