@@ -1,18 +1,12 @@
 #include "fs/directory_fds.h"
 
+#include <string>
+#include <vector>
+
 namespace bailey::fs {
 namespace {
 
 constexpr size_t kLongPath = 3000;  // well below PATH_MAX
-
-// The path below the nearest ancestor whose descriptor `cached` knows (nullptr: the layer's root).
-std::string UpperPath(const Node& directory, const Node* below) {
-  std::string path;
-  for (const Node* node = &directory; node != below && node->at.parent != nullptr;
-       node = node->at.parent)
-    path.insert(0, path.empty() ? node->at.text : node->at.text + "/");
-  return path;
-}
 
 }  // namespace
 
@@ -43,19 +37,27 @@ Answer<SharedFd> DirectoryFds::Upper(Node& directory) {
   CachedFd& slot = directory.directory->upper_fd;
   if (SharedFd fd = Cached(slot); fd != nullptr) return fd;
   if (directory.gone) return Refuse(ENOENT);
-  Node* parent = directory.at.parent;
-  SharedFd above = parent == nullptr ? nullptr : Cached(parent->directory->upper_fd);
-  std::string path = above != nullptr ? directory.at.text : UpperPath(directory, nullptr);
-  if (path.size() > kLongPath) {  // openat2 takes PATH_MAX at most: go down in steps
-    auto opened = Upper(*parent);
-    if (!opened) return opened.error();
-    above = std::move(*opened);
-    path = directory.at.text;
+  // From the nearest directory above that is open, down.
+  SharedFd above;
+  std::vector<const std::string*> names;  // the last first
+  for (const Node* node = &directory; above == nullptr && node->at.parent != nullptr;
+       node = node->at.parent) {
+    names.push_back(&node->at.text);
+    above = Cached(node->at.parent->directory->upper_fd);
   }
-  auto fd =
-      OpenDirectoryBeneath(above != nullptr ? above->get() : layers_.RootOf(kUpperLayer), path);
-  if (!fd) return fd.error();
-  return Keep(slot, std::move(*fd));
+  UniqueFd at;
+  do {
+    std::string path;
+    for (; !names.empty() && path.size() + names.back()->size() < kLongPath; names.pop_back())
+      path.append(path.empty() ? "" : "/").append(*names.back());
+    auto step = OpenDirectoryBeneath(at                 ? at.get()
+                                     : above != nullptr ? above->get()
+                                                        : layers_.RootOf(kUpperLayer),
+                                     path);
+    if (!step) return step.error();
+    at = std::move(*step);
+  } while (!names.empty());
+  return Keep(slot, std::move(at));
 }
 
 Answer<SharedFd> DirectoryFds::Lower(LowerPart& part) {

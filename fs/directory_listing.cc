@@ -67,10 +67,12 @@ Done DirectoryListing::Builder::AddEntry(int directory_fd, dev_t device, const R
                       (lower == nullptr && impure);
   if (unsure) {
     const auto found = sources.resolver.Resolve(directory, std::string(name));
-    if (!found && found.error().number == ENOENT) return {};
-    if (!found) return found.error();
-    type = found->st.st_mode & S_IFMT;
-    number = found->number;
+    const int error = NumberOf(found);
+    if (error == ENOENT) return {};
+    // What is damaged, or too deep, has a name still; whoever looks it up is told.
+    if (error != 0 && error != EIO && error != ENAMETOOLONG) return found.error();
+    if (error == 0) type = found->st.st_mode & S_IFMT;
+    number = error == 0 ? found->number : sources.numbers.Map(device, entry.number);
   } else {
     number = sources.numbers.Map(device, entry.number);
   }

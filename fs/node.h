@@ -33,7 +33,7 @@ struct LowerPart {
   LowerPart(LayerIndex layer_index, std::string layer_path)
       : layer(layer_index), path(std::move(layer_path)) {}
   LayerIndex layer;
-  std::string path;  // within the layer; "" is its root
+  std::string path;  // within the layer; "" is its root. Below PATH_MAX: every node has its own
   CachedFd fd;
 };
 

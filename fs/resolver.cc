@@ -4,6 +4,7 @@
 #include <sys/xattr.h>
 
 #include <charconv>
+#include <climits>
 #include <optional>
 
 #include "fs/thread_place.h"
@@ -216,8 +217,10 @@ Answer<bool> Resolver::Take(Walk& walk, LayerIndex layer, int directory, const s
   if (!walk.any || is_directory) found.number = numbers_.Map(st.st_dev, st.st_ino);
   if (!is_directory) return TakeFile(walk, layer, directory, name, st, std::move(path));
   walk.any = true;
-  if (layer != kUpperLayer)
+  if (layer != kUpperLayer) {
+    if (path.size() >= PATH_MAX) return Refuse(ENAMETOOLONG);
     found.lowers.push_back(std::make_unique<LowerPart>(layer, std::move(path)));
+  }
   return TakeDirectory(walk, layer, directory, name);
 }
 
