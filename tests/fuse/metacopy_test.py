@@ -163,6 +163,18 @@ class AttributesOnly(MetacopyTest):
         self.assertEqual(read(self.path("near")), b"deep")
         self.kernel_shows_the_same()
 
+    def test_marks_of_the_layer_stay_there(self):
+        """Whoever made a layer must not tell us what is true of the upper."""
+        for mark in ("ino", "links", "completing", "impure"):
+            os.setxattr(self.lower("d/f"), f"trusted.bailey.{mark}", b"=1 1 1 1")
+        self.remount()
+        os.unlink(self.path("d/other"))
+        os.chmod(self.path("d/f"), 0o600)
+        self.assertEqual(sorted(os.listxattr(self.in_upper("d/f"))),
+                         ["trusted.bailey.ino", "trusted.overlay.metacopy", "user.one"])
+        self.assertEqual(os.getxattr(self.in_upper("d/f"), "trusted.bailey.ino"),
+                         str(os.stat(self.lower("d/f")).st_ino).encode())
+
     def test_nothing_to_leave_behind(self):
         os.chmod(self.path("empty"), 0o600)
         self.assertFalse(is_metacopy(self.in_upper("empty")))
@@ -265,28 +277,39 @@ class DataFollow(MetacopyTest):
                          (0o600, 0, len(self.content)))
         self.assertEqual(os.pread(reader, 1 << 20, 0), self.content)
 
-    def test_while_others_change_and_look(self):
-        """Attributes are not disturbed by the copying, and a change meanwhile is not lost."""
-        self.change()
-        os.chown(self.path("d/f"), 3, 4)
-
-        def look():
-            for _ in range(200):
-                status = os.stat(self.path("d/f"))
-                if status.st_uid != 3:
-                    raise AssertionError(status)
-                os.chmod(self.path("d/f"), 0o640)
+    def while_copying(self, body):
+        """body(path) while the data of a big file are copied."""
+        write(self.lower("d/big"), self.content[:1 << 18] * 256)
+        self.remount()
+        big = self.path("d/big")
+        os.chmod(big, 0o4711)
+        os.utime(big, ns=PAST)
         child = os.fork()
         if child == 0:
             try:
-                look()
-                os._exit(0)
+                os.close(os.open(big, os.O_RDWR))
             finally:
-                os._exit(1)
-        for _ in range(20):
-            os.close(os.open(self.path("d/f"), os.O_RDWR))
-        self.assertEqual(os.waitpid(child, 0)[1], 0)
-        self.assertEqual(stat.S_IMODE(os.stat(self.path("d/f")).st_mode), 0o640)
+                os._exit(0)
+        copying = "trusted.bailey.completing"
+        while copying not in os.listxattr(self.in_upper("d/big")):
+            if not is_metacopy(self.in_upper("d/big")):
+                self.fail("nobody was there while it was copied")
+        body(big)
+        os.waitpid(child, 0)
+        self.assertEqual(os.listxattr(self.in_upper("d/big")), ["trusted.bailey.ino"])
+
+    def test_nobody_sees_the_copying(self):
+        def look(path):
+            status = os.stat(path)
+            self.assertEqual((stat.S_IMODE(status.st_mode), status.st_mtime_ns), (0o4711, PAST[1]))
+            self.assertTrue(is_metacopy(self.in_upper("d/big")), "looked too late")
+        self.while_copying(look)
+
+    def test_a_change_meanwhile_waits(self):
+        self.while_copying(lambda path: os.chmod(path, 0o640))
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("d/big")).st_mode), 0o640)
+        self.remount()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("d/big")).st_mode), 0o640)
 
     def test_refused_when_the_data_do_not_fit(self):
         small = f"{self.home}/small"
