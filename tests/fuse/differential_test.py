@@ -124,12 +124,17 @@ def lower_links(pair):
     """Paths of what a lower has by several names. Which of them a file of Bailey's upper stands for,
     only Bailey's own index tells: overlayfs shows those that are not in the upper as they were, and
     counts the index' link."""
-    numbers = {os.lstat(os.path.join(directory, name)).st_ino
-               for lower in pair.lowers for directory, _, files in os.walk(lower)
-               for name in files if os.lstat(os.path.join(directory, name)).st_nlink > 1}
-    return {os.path.relpath(os.path.join(directory, name), pair.tested.point)
-            for directory, _, files in os.walk(pair.tested.point) for name in files
-            if os.lstat(os.path.join(directory, name)).st_ino in numbers}
+    def entries(root):
+        for directory, names, files in os.walk(root):
+            for name in (*names, *files):  # a symlink to a directory is among the `names`
+                path = os.path.join(directory, name)
+                status = os.lstat(path)
+                if not stat.S_ISDIR(status.st_mode):
+                    yield os.path.relpath(path, root), status
+
+    numbers = {status.st_ino for lower in pair.lowers for _, status in entries(lower)
+               if status.st_nlink > 1}
+    return {path for path, status in entries(pair.tested.point) if status.st_ino in numbers}
 
 
 def only_types(tree, paths):
