@@ -10,8 +10,8 @@ from world import KINDS, World
 _WAYS = {
     "buffered and mapped": [],
     "closed and opened again": ["-c", "50"],
-    "asynchronous I/O": ["-A"],
-    "direct I/O": ["-Z", "-r", "4096", "-w", "4096", "-t", "4096"],
+    "asynchronous": ["-A"],
+    "direct": ["-Z", "-r", "4096", "-w", "4096", "-t", "4096"],
 }
 _SEEDS = (1, 2)
 

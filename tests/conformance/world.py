@@ -6,6 +6,7 @@ can, which gives the same ids.
 """
 import ctypes
 import os
+import subprocess
 
 import harness
 from harness import Mount
@@ -87,3 +88,4 @@ class World:
                 raise
         if self.namespace is not None:
             self.namespace.close()
+        subprocess.run(["rm", "-rf", f"{self.home}/layers"], check=False)
