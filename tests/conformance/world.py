@@ -88,4 +88,4 @@ class World:
                 raise
         if self.namespace is not None:
             self.namespace.close()
-        subprocess.run(["rm", "-rf", f"{self.home}/layers"], check=False)
+        subprocess.run(["find", f"{self.home}/layers", "-mindepth", "1", "-delete"], check=False)
