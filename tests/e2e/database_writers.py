@@ -50,6 +50,13 @@ class PostgresConnection:
         self._send(b"Q", text.encode() + b"\0")
         return self._answer()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+        self.socket.close()
+
 
 class Writer(threading.Thread):
     """Commits 1, 2, 3 … one by one, until the database is gone."""
@@ -82,33 +89,35 @@ class PostgresWriter(Writer):
     """Over TCP, from the host, through the port that the tenant publishes."""
     password = "only-for-this-test"
 
-    def connection(self):
-        return PostgresConnection(self.tenant.ip, "writer", self.password, "writer")
+    def query(self, text):
+        with PostgresConnection(self.tenant.ip, "writer", self.password, "writer") as connection:
+            return connection.query(text)
 
     @classmethod
     def prepare(cls, tenant):
-        tenant.ok("echo \"listen_addresses = '*'\" >/etc/postgresql/15/main/conf.d/all.conf\n"
-                  "echo 'host writer writer 0.0.0.0/0 password' >>/etc/postgresql/15/main/pg_hba.conf\n"
-                  "service postgresql restart\n"
-                  f"cd /; su postgres -c \"psql -qc \\\"create role writer login password '{cls.password}'\\\" "
-                  f"&& createdb -O writer writer\"")
-        PostgresConnection(tenant.ip, "writer", cls.password, "writer").query(
-            f"create table {cls.table} (id int primary key, filler text)")
+        tenant.ok(f"""cd /etc/postgresql/15/main
+            echo "listen_addresses = '*'" >conf.d/all.conf
+            echo 'host writer writer 0.0.0.0/0 password' >>pg_hba.conf
+            service postgresql restart; cd /
+            su postgres -c psql <<<"create role writer login password '{cls.password}'"
+            su postgres -c 'createdb -O writer writer'""")
+        cls(tenant).query(f"create table {cls.table} (id int primary key, filler text)")
 
     def committed(self):
-        connection = self.connection()
-        while True:
-            connection.query(f"insert into {self.table} values ({self.next}, repeat('x', {self.next} % 2000))")
-            yield self.next
-            self.next += 1
+        with PostgresConnection(self.tenant.ip, "writer", self.password, "writer") as connection:
+            while True:
+                connection.query(f"insert into {self.table} "
+                                 f"values ({self.next}, repeat('x', {self.next} % 2000))")
+                yield self.next
+                self.next += 1
 
     def present(self):
-        return map(int, self.connection().query(f"select id from {self.table}"))
+        return map(int, self.query(f"select id from {self.table}"))
 
     def check(self):
         """Every table and index, by amcheck; raises if something is wrong."""
-        self.tenant.ok("cd /; su postgres -c '/usr/lib/postgresql/15/bin/pg_amcheck --install-missing "
-                       "--heapallindexed --all'")
+        self.tenant.ok("cd /; su postgres -c '/usr/lib/postgresql/15/bin/pg_amcheck "
+                       "--install-missing --heapallindexed --all'")
 
 
 class InsideWriter(Writer):
@@ -116,8 +125,9 @@ class InsideWriter(Writer):
 
     def committed(self):
         argv = [str(BIN / "bailey"), "exec", self.tenant.name, "--", *self.command()]
-        self.process = subprocess.Popen(argv, env=self.tenant.bailey.env, text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(argv, env=self.tenant.bailey.env, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
         with self.process:
             yield from self.numbers()
 
@@ -147,8 +157,9 @@ for n in itertools.count({self.next}):
 """]
 
     def _rows(self, query):
-        script = f'import sqlite3\nfor row in sqlite3.connect("{self.path}").execute("{query}"): print(row[0])'
-        return self.tenant.ok(f"python3 -c '{script}'").split("\n")[:-1]
+        script = (f'import sqlite3; db = sqlite3.connect("{self.path}"); '
+                  f'print(*(row[0] for row in db.execute("{query}")), sep="\\n")')
+        return self.tenant.ok(f"python3 -c '{script}'").split()
 
     def present(self):
         return map(int, self._rows(f"select id from {self.table}"))
@@ -174,8 +185,8 @@ class MariadbWriter(InsideWriter):
 
     def numbers(self):
         while True:
-            self.process.stdin.write(
-                f"insert into {self.table} values ({self.next}, repeat('x', {self.next} % 2000)); select {self.next};\n")
+            self.process.stdin.write(f"insert into {self.table} values ({self.next}, "
+                                     f"repeat('x', {self.next} % 2000)); select {self.next};\n")
             self.process.stdin.flush()
             yield int(self.process.stdout.readline())  # an empty line is no number: the end
             self.next += 1

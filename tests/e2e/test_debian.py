@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A Debian tenant on the host's own primary address: apt works inside, nginx serves to the host, and
-what SQLite has committed survives kill -9. tests/e2e/test_distribution.py is the whole of it.
+"""A Debian tenant on the host's own primary address: apt works inside, nginx serves to the host,
+and what SQLite has committed survives kill -9. tests/e2e/test_distribution.py is the whole of it.
 
 The template's packages come from the host's own mirror.
 """
@@ -28,15 +28,16 @@ class Debian(harness.BaileyTest):
         with self.subTest("/etc/rc starts what packages have installed"):
             self.bailey.ok("restart", "web")
             wait_until(lambda: "made by nginx" in fetch(web.ip), "nginx serves the page")
-            self.assertIn("nginx", subprocess.run(["curl", "-sI", "--noproxy", "*", f"http://{web.ip}/"],
-                                                  capture_output=True, text=True).stdout)
+            head = subprocess.run(["curl", "-sI", "--noproxy", "*", f"http://{web.ip}/"],
+                                  capture_output=True, text=True).stdout
+            self.assertIn("nginx", head)
         with self.subTest("commits survive kill -9"):
             writer = SqliteWriter(web)
             writer.start()
             wait_until(lambda: len(writer.acknowledged) > 50, "commits")
             os.kill(self.bailey.show("web")["initPid"], signal.SIGKILL)
             writer.finish()
-            wait_until(lambda: self.bailey.show("web")["state"] == "failed", "the tenant is taken down")
+            wait_until(lambda: self.bailey.show("web")["state"] == "failed", "the tenant is down")
             self.bailey.ok("start", "web")
             writer.check()
             self.assertEqual(writer.missing(), [])
