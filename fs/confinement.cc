@@ -44,11 +44,11 @@ const std::vector<Calls>& AllowedCalls() {
   static const Calls attributes{"lgetxattr", "lsetxattr", "llistxattr", "lremovexattr",
                                 "fgetxattr", "fsetxattr", "flistxattr", "fremovexattr"};
   static const Calls setgid{"capget", "capset"};
-  static const Calls runtime{
-      "mmap",   "munmap", "mremap",          "mprotect",       "madvise",
-      "brk",    "futex",  "sched_yield",     "gettid",         "clock_gettime",
-      "getpid", "tgkill", "rt_sigaction",    "rt_sigprocmask", "rt_sigreturn",
-      "rseq",   "exit",   "restart_syscall", "exit_group"};
+  static const Calls runtime{"mmap",    "munmap",        "mremap",          "mprotect",
+                             "madvise", "brk",           "futex",           "sched_yield",
+                             "gettid",  "clock_gettime", "sysinfo",         "getpid",
+                             "tgkill",  "rt_sigaction",  "rt_sigprocmask",  "rt_sigreturn",
+                             "rseq",    "exit",          "restart_syscall", "exit_group"};
 #ifdef BAILEY_SANITIZE
   // sigaltstack for each thread that ends; a pipe to try whether an address is readable
   static const Calls sanitizers{"pipe2", "sigaltstack"};

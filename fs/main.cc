@@ -1,5 +1,6 @@
 // bailey-fs. Order: options, layers, mount, walls, tree, reader threads, seccomp, requests.
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@
 #include "fs/counter_text.h"
 #include "fs/daemon.h"
 #include "fs/fuse_ops.h"
+#include "fs/machine_server.h"
 #include "fs/options.h"
 #include "fs/setgid_capability.h"
 #include "fs/standalone.h"
@@ -62,14 +64,32 @@ size_t DirectoryCapacity() {
   return std::clamp<size_t>(limit.rlim_cur / 4, 16, 512);
 }
 
-// Until the connection ends, or somebody wants us to stop.
-Status WaitForTheEnd(const Options& options, Transport& transport, int signals) {
+// The server of the machine that the tenant sees; none when it is not to see one.
+Result<std::unique_ptr<MachineServer>> MakeMachine(const Options& options) {
+  if (options.machine_fd < 0) return std::unique_ptr<MachineServer>();
+  MachineView::Options view;
+  for (const auto& [source, fd] : options.machine_sources) view.sources.Put(source, UniqueFd(fd));
+  view.started = options.machine_start;
+  cpu_set_t usable;
+  if (::sched_getaffinity(0, sizeof usable, &usable) != 0) return Errno("sched_getaffinity");
+  view.host_processors = static_cast<unsigned>(CPU_COUNT(&usable));
+  return MachineServer::Make(UniqueFd(options.machine_fd), MachineView(std::move(view)));
+}
+
+// Until the connection ends, or somebody wants us to stop. `machine`: served meanwhile, or null.
+Status WaitForTheEnd(const Options& options, Transport& transport, int signals,
+                     MachineServer* machine) {
   bool detached = false;
   for (;;) {
-    std::array<pollfd, 2> watched{pollfd{transport.ended(), POLLIN, 0}, pollfd{signals, POLLIN, 0}};
-    const int ready = ::poll(watched.data(), watched.size(), detached ? kDetachedPatienceMs : -1);
+    std::array<pollfd, 3> watched{pollfd{transport.ended(), POLLIN, 0}, pollfd{signals, POLLIN, 0},
+                                  pollfd{machine != nullptr ? machine->device() : -1, POLLIN, 0}};
+    const int patience = machine != nullptr ? machine->Patience() : -1;
+    const int ready =
+        ::poll(watched.data(), watched.size(), detached ? kDetachedPatienceMs : patience);
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return Errno("poll");
+    if (machine != nullptr) machine->Run();
+    if (machine != nullptr && watched[0].revents == 0 && watched[1].revents == 0) continue;
     if (watched[0].revents != 0) {
       transport.Join();
       // What runs at an ordinary exit may call what the walls forbid, and there is nothing to save.
@@ -110,6 +130,8 @@ Status Serve(const Options& options, Daemon& daemon) {
     counters = std::move(*mapped);
     ::close(options.counters_fd);
   }
+  const auto machine = MakeMachine(options);
+  if (!machine) return machine.error().Within("the machine's files");
   auto signals = WatchSignals();
   if (!signals) return signals.error();
   std::optional<FuseMount> mount;
@@ -136,7 +158,7 @@ Status Serve(const Options& options, Daemon& daemon) {
   if (options.confine) BAILEY_TRY(AllowOnlyServing());
   (*transport)->Serve();
   if (mount) mount->Keep();
-  Status ended = WaitForTheEnd(options, **transport, signals->get());
+  Status ended = WaitForTheEnd(options, **transport, signals->get(), machine->get());
   tree.Abandon();
   return ended;
 }

@@ -16,6 +16,7 @@ const std::string_view kUsage =
     "       bailey-fs --counters MOUNTPOINT\n"
     "       bailey-fs --fuse-fd N --lower-fd N... [--upper-fd N --work-fd N] [--ready-fd N]\n"
     "                 [--counters-fd N] [--hide PATH]... [--readers N] [--confine]\n"
+    "                 [--machine-fd N --machine-start NANOSECONDS --machine-source NAME=N...]\n"
     "Serves directories as one: the first lower on top of the others, the upper above all of\n"
     "them and the only one written to. Without an upper the root is read-only.\n"
     "mount -t fuse.bailey-fs takes the second form; --counters prints what such a root counts.\n";
@@ -108,6 +109,26 @@ Status TakeMountOptions(const std::string& list, Options* options) {
   return {};
 }
 
+// NAME=N: a file of the host and its descriptor.
+Status TakeMachineSource(const std::string& text, Options* options) {
+  const size_t equals = std::min(text.find('='), text.size());
+  const auto source = MachineSourceOf(text.substr(0, equals));
+  if (!source) return Invalid("--machine-source " + text + ": unknown name");
+  const auto fd = ParseNumber("--machine-source", text.substr(std::min(equals + 1, text.size())));
+  if (!fd) return fd.error();
+  options->machine_sources.emplace_back(*source, static_cast<int>(*fd));
+  return {};
+}
+
+Status TakeMachineStart(const std::string& text, Options* options) {
+  int64_t nanoseconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), nanoseconds);
+  if (error != std::errc() || end != text.data() + text.size() || nanoseconds < 0)
+    return Invalid("--machine-start: not a time: " + text);
+  options->machine_start = std::chrono::nanoseconds(nanoseconds);
+  return {};
+}
+
 using Setter = std::function<Status(const std::string& value)>;
 
 // Options with a value, by name.
@@ -135,6 +156,7 @@ std::map<std::string, Setter, std::less<>> Setters(Options* options) {
   descriptor("--work-fd", &options->work_fd);
   descriptor("--counters-fd", &options->counters_fd);
   descriptor("--ready-fd", &options->ready_fd);
+  descriptor("--machine-fd", &options->machine_fd);
   number("--lower-fd",
          [options](unsigned value) { options->lower_fds.push_back(static_cast<int>(value)); });
   number("--readers", [options](unsigned value) { options->readers = value; });
@@ -143,6 +165,12 @@ std::map<std::string, Setter, std::less<>> Setters(Options* options) {
   text("--work", [options](std::string value) { options->work = std::move(value); });
   text("--hide", [options](std::string value) { options->hidden.push_back(std::move(value)); });
   text("-t", [](const std::string&) {});  // mount(8) tells its helpers the type
+  setters["--machine-source"] = [options](const std::string& value) {
+    return TakeMachineSource(value, options);
+  };
+  setters["--machine-start"] = [options](const std::string& value) {
+    return TakeMachineStart(value, options);
+  };
   setters["-o"] = [options](const std::string& list) { return TakeMountOptions(list, options); };
   return setters;
 }
@@ -160,6 +188,8 @@ Status Check(const Options& options, size_t positionals) {
   }
   if (options.counters || options.remount)
     return positionals != 0 ? Status() : Invalid("the mount point is missing");
+  if (options.machine_fd >= 0 || !options.machine_sources.empty())
+    return Invalid("--machine-fd and --machine-source go with --fuse-fd");
   if (options.lowers.empty()) return Invalid("--lower: at least one is needed");
   if (options.confine) return Invalid("--confine goes with --fuse-fd");
   if (options.mount_point.empty()) return Invalid("the mount point is missing");

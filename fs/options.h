@@ -5,11 +5,14 @@
 //   bailey-fs --counters MOUNTPOINT                                     what such a root counts
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "fs/machine_sources.h"
 
 namespace bailey::fs {
 
@@ -18,6 +21,10 @@ struct Options {
   int fuse_fd = -1, upper_fd = -1, work_fd = -1, counters_fd = -1, ready_fd = -1;
   std::vector<int> lower_fds;  // the topmost first
   bool confine = false;
+  // Of the machine that the tenant sees (fs/machine_view.h), if it is to see one.
+  int machine_fd = -1;
+  std::vector<std::pair<MachineSource, int>> machine_sources;
+  std::chrono::nanoseconds machine_start{0};  // CLOCK_BOOTTIME
   // Standalone.
   std::vector<std::string> lowers;
   std::string upper, work, mount_point;

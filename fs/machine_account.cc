@@ -1,0 +1,45 @@
+#include "fs/machine_account.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bailey::fs {
+namespace {
+
+uint64_t Growth(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
+
+}  // namespace
+
+void CpuAccount::Advance(const CpuReading& now) {
+  // Until now there were as many processors as the last reading saw; before the first one, as many
+  // as this one sees.
+  const unsigned processors = last_.at == 0 ? now.processors : last_.processors;
+  const uint64_t had = Growth(now.at, last_.at) * processors;
+  const uint64_t busy = Growth(now.user, last_.user) + Growth(now.system, last_.system);
+  const uint64_t spare = Growth(had, busy);
+  const uint64_t stolen = std::min(spare, Growth(now.throttled, last_.throttled));
+  stolen_ += stolen;
+  idle_ += spare - stolen;
+  const CpuReading before = last_;
+  last_ = now;
+  last_.at = std::max(now.at, before.at);
+  last_.user = std::max(now.user, before.user);
+  last_.system = std::max(now.system, before.system);
+  last_.throttled = std::max(now.throttled, before.throttled);
+}
+
+void LoadAverages::Advance(const LoadReading& now) {
+  if (Growth(now.at, last_.at) < kShortest) return;
+  const auto span = static_cast<double>(now.at - last_.at);
+  running_ =
+      static_cast<double>(Growth(now.running, last_.running) + Growth(now.waiting, last_.waiting)) /
+      span;
+  blocked_ = static_cast<double>(Growth(now.blocked, last_.blocked)) / span;
+  for (size_t i = 0; i < kSpans.size(); ++i) {
+    const double kept = std::exp(-span / 1e6 / kSpans[i]);
+    values_[i] = values_[i] * kept + (running_ + blocked_) * (1 - kept);
+  }
+  last_ = now;
+}
+
+}  // namespace bailey::fs
