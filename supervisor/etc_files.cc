@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,8 +15,9 @@ namespace bailey::supervisor {
 namespace {
 
 constexpr std::string_view kOurs =
-    "# Written by Bailey at every start. Replace this file to have one of your own.\n";
+    "# Written by Bailey at every start. Change this file to have one of your own.\n";
 constexpr size_t kLongest = 64 << 10;
+constexpr size_t kLongestRemembered = 4096;
 
 // /etc below `root`: empty if there is none that we may use.
 Result<UniqueFd> OpenEtc(int root) {
@@ -25,24 +28,40 @@ Result<UniqueFd> OpenEtc(int root) {
   return etc;
 }
 
-enum class Holder { kNobody, kUs, kTenant };
+// What is at a place of /etc.
+struct Found {
+  enum Kind { kNothing, kWhiteout, kText, kOther } kind = kNothing;
+  std::string text;
+};
 
-// Whose `name` in `etc` is. `text`: what is in it, if it is ours.
-Result<Holder> HolderOf(int etc, const char* name, std::string& text) {
-  struct stat found {};
-  if (::fstatat(etc, name, &found, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return Holder::kNobody;
-    return Errno(std::string("look at /etc/") + name);
+Result<Found> Look(int etc, const std::string& name) {
+  struct stat status {};
+  if (etc < 0) return Found{};
+  if (::fstatat(etc, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return Found{};
+    return Errno("look at /etc/" + name);
   }
-  if (S_ISCHR(found.st_mode) && found.st_rdev == 0) return Holder::kNobody;  // a whiteout
-  if (!S_ISREG(found.st_mode)) return Holder::kTenant;
+  if (S_ISCHR(status.st_mode) && status.st_rdev == 0) return Found{Found::kWhiteout, {}};
+  if (!S_ISREG(status.st_mode)) return Found{Found::kOther, {}};
   // NONBLOCK: it may have become a fifo since. It may be anything, but not hold us up.
   const auto file = OpenBeneathNoSymlinks(etc, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!file) return Holder::kTenant;
-  auto content = ReadAll(file->get(), kLongest);
-  if (!content) return Holder::kTenant;
-  text = std::move(*content);
-  return text.empty() || text.starts_with(kOurs) ? Holder::kUs : Holder::kTenant;
+  if (!file) return Found{Found::kOther, {}};
+  auto text = ReadAll(file->get(), kLongest);
+  if (!text) return Found{Found::kOther, {}};
+  return Found{Found::kText, std::move(*text)};
+}
+
+std::string AttributeOf(const std::string& name) { return "trusted.bailey.etc." + name; }
+
+// What we wrote last; none if we never did.
+Result<std::optional<std::string>> Remembered(int upper, const std::string& name) {
+  if (upper < 0) return std::optional<std::string>();
+  std::string text(kLongestRemembered, '\0');
+  const ssize_t size = ::fgetxattr(upper, AttributeOf(name).c_str(), text.data(), text.size());
+  if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP)) return std::optional<std::string>();
+  if (size < 0) return Errno("read what was written to /etc/" + name);
+  text.resize(static_cast<size_t>(size));
+  return std::optional(std::move(text));
 }
 
 Status Replace(int etc, const std::string& name, std::string_view text) {
@@ -57,23 +76,47 @@ Status Replace(int etc, const std::string& name, std::string_view text) {
   return {};
 }
 
-// Writes `name` into `etc` unless the copy in `judged` (an /etc as well) is the tenant's.
-Status Write(int etc, int judged, const std::string& name, const std::string& text) {
-  std::string held;
-  if (judged >= 0) {
-    const auto holder = HolderOf(judged, name.c_str(), held);
-    if (!holder) return holder.error();
-    if (*holder == Holder::kTenant) return {};
-  }
-  const std::string wanted = std::string(kOurs) + text;
-  return held == wanted ? Status() : Replace(etc, name, wanted);
+// Whether the file is still as we left it; `own` is what the upper layer has of it.
+bool IsOurs(const Found& seen, const Found& own, const std::optional<std::string>& remembered,
+            const std::string& wanted) {
+  if (seen.kind == Found::kText && seen.text == wanted) return true;  // perhaps cut short last time
+  if (remembered) return seen.kind == Found::kText && seen.text == *remembered;
+  if (own.kind == Found::kText) return own.text.empty() || own.text.starts_with(kOurs);
+  return own.kind == Found::kNothing;
+}
+
+struct Place {
+  int etc;        // as the tenant sees it
+  int upper;      // root of the upper layer
+  int upper_etc;  // -1: it has none
+};
+
+Status Write(const Place& place, const std::string& name, const std::string& wanted) {
+  const auto seen = Look(place.etc, name), own = Look(place.upper_etc, name);
+  const auto remembered = Remembered(place.upper, name);
+  if (!seen) return seen.error();
+  if (!own) return own.error();
+  if (!remembered) return remembered.error();
+  if (!IsOurs(*seen, *own, *remembered, wanted)) return {};
+  if (seen->kind != Found::kText || seen->text != wanted)
+    BAILEY_TRY(Replace(place.etc, name, wanted));
+  if (*remembered == wanted || place.upper < 0) return {};
+  if (::fsetxattr(place.upper, AttributeOf(name).c_str(), wanted.data(), wanted.size(), 0) != 0 &&
+      errno != EOPNOTSUPP)
+    return Errno("remember what was written to /etc/" + name);
+  return {};
+}
+
+const std::string& NameOf(const TenantConfig& config) {
+  return config.hostname.empty() ? config.name : config.hostname;
 }
 
 std::string HostsText(const TenantConfig& config) {
+  const std::string& name = NameOf(config);
   std::string text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
-  text += config.ip.ToString() + " " + config.hostname;
-  if (const size_t dot = config.hostname.find('.'); dot != std::string::npos)
-    text += " " + config.hostname.substr(0, dot);
+  text += config.ip.ToString() + " " + name;
+  if (const size_t dot = name.find('.'); dot != std::string::npos)
+    text += " " + name.substr(0, dot);
   return text + "\n";
 }
 
@@ -84,11 +127,15 @@ Status WriteEtcFiles(int plain_root, int upper, const TenantConfig& config) {
   const auto etc = OpenEtc(plain_root);
   if (!etc) return etc.error();
   if (!*etc) return {};
-  BAILEY_TRY(Write(etc->get(), etc->get(), "hosts", HostsText(config)));
+  auto root = upper < 0 ? UniqueFd() : OpenBeneath(upper, ".", O_RDONLY | O_DIRECTORY);
+  if (!root) return root.error();
+  const auto upper_etc = upper < 0 ? UniqueFd() : OpenEtc(root->get());
+  if (!upper_etc) return upper_etc.error();
+  const Place place{etc->get(), root->get(), upper_etc->get()};
+  BAILEY_TRY(Write(place, "hostname", NameOf(config) + "\n"));
+  BAILEY_TRY(Write(place, "hosts", std::string(kOurs) + HostsText(config)));
   if (config.resolv_conf.empty()) return {};
-  const auto own = OpenEtc(upper);
-  if (!own) return own.error();
-  return Write(etc->get(), own->get(), "resolv.conf", config.resolv_conf);
+  return Write(place, "resolv.conf", std::string(kOurs) + config.resolv_conf);
 }
 
 }  // namespace bailey::supervisor

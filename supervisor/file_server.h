@@ -3,13 +3,16 @@
 // docs/DESIGN.md, "bailey-supervisor → bailey-fs". Not thread-safe.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "supervisor/fuse_mount.h"
+#include "supervisor/machine_sources.h"
 #include "supervisor/server_process.h"
 #include "supervisor/tenant_cgroup.h"
 #include "supervisor/tenant_config.h"
@@ -30,24 +33,34 @@ class FileServer {
   FileServer(const FileServer&) = delete;
   FileServer& operator=(const FileServer&) = delete;
 
-  // Mounts at `point` (made if missing) and spawns `program`, whose counters go to `counters`.
-  Status Start(const TenantConfig& config, const TenantStore& store, const TenantCgroup& cgroup,
-               const std::string& program, const std::string& point, int counters);
+  struct Setup {
+    const TenantConfig& config;
+    const TenantStore& store;
+    const TenantCgroup& cgroup;
+    std::string program;                 // bailey-fs
+    std::string point;                   // the mount point, made if missing
+    int counters;                        // the server's page
+    std::chrono::nanoseconds started;    // CLOCK_BOOTTIME that is 0 to the tenant
+    std::vector<MachineSource> machine;  // OpenMachineSources
+  };
+  // Mounts and spawns.
+  Status Start(const Setup& setup);
   // On the root of the mount; for the launcher.
   int mount() const { return fuse_.mount.get(); }
+  // The mount of the machine that the tenant sees, detached until the launcher takes it.
+  int machine() const { return machine_.mount.get(); }
   // After unmounting: gives the server a moment to end by itself, then kills it. Idempotent.
   void Stop();
 
  private:
-  Status Spawn(const TenantConfig& config, const TenantStore& store, const TenantCgroup& cgroup,
-               const std::string& program, int counters);
+  Status Spawn(const Setup& setup);
   void OnReady();
   void CloseReady();
 
   EventLoop& loop_;
   Events events_;
   ServerProcess process_;
-  FuseMount fuse_;
+  FuseMount fuse_, machine_;
   UniqueFd ready_;
 };
 

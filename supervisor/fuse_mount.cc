@@ -40,7 +40,7 @@ Status Configure(int context, int device, const std::string& source) {
 
 }  // namespace
 
-Result<FuseMount> MountFuse(const std::string& point, const std::string& source) {
+Result<FuseMount> MakeFuse(const std::string& source, unsigned attributes) {
   FuseMount fuse;
   auto device = OpenPath("/dev/fuse", O_RDWR);
   if (!device) return device.error().WithHint("modprobe fuse");
@@ -48,15 +48,21 @@ Result<FuseMount> MountFuse(const std::string& point, const std::string& source)
   const UniqueFd context(::fsopen("fuse", FSOPEN_CLOEXEC));
   if (!context) return Errno("fsopen fuse").WithHint("modprobe fuse");
   BAILEY_TRY(Configure(context.get(), fuse.device.get(), source));
-  auto mount = FinishMount(context.get(), "fuse", {}, MOUNT_ATTR_NODEV);
+  auto mount = FinishMount(context.get(), "fuse", {}, attributes);
   if (!mount) return mount.error();
   fuse.mount = std::move(*mount);
-  const auto target = OpenPath(point, O_PATH | O_DIRECTORY);
-  if (!target) return target.error();
   const auto seen = Look(fuse.mount.get(), "");
   if (!seen) return seen.error();
   fuse.connection = seen->stx_dev_minor;
-  if (Status attached = AttachMount(fuse.mount.get(), target->get()); !attached)
+  return fuse;
+}
+
+Result<FuseMount> MountFuse(const std::string& point, const std::string& source) {
+  auto fuse = MakeFuse(source, MOUNT_ATTR_NODEV);
+  if (!fuse) return fuse;
+  const auto target = OpenPath(point, O_PATH | O_DIRECTORY);
+  if (!target) return target.error();
+  if (Status attached = AttachMount(fuse->mount.get(), target->get()); !attached)
     return attached.error().Within("attach the file system at " + point);
   return fuse;
 }

@@ -17,8 +17,9 @@ struct FuseMount {
   unsigned connection = 0;
 };
 
+// A new connection, mounted nowhere. `source` names it in mountinfo; `attributes`: MOUNT_ATTR_….
+Result<FuseMount> MakeFuse(const std::string& source, unsigned attributes);
 // Mounts a new connection at `point`, an existing directory (nodev, default_permissions).
-// `source` names it in mountinfo.
 Result<FuseMount> MountFuse(const std::string& point, const std::string& source);
 
 // Ends a connection: all requests, pending and to come, fail. One that is gone already is no

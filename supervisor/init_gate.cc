@@ -14,6 +14,7 @@
 #include "base/syscalls.h"
 #include "supervisor/init_protocol.h"
 #include "supervisor/pod_send.h"
+#include "supervisor/tenant_clock.h"
 #include "supervisor/walls.h"
 
 namespace bailey::supervisor {
@@ -90,6 +91,7 @@ void RunInitToGate(const InitGate& gate) {
   // At once: among the supervisor's descriptors are ends whose closing others wait for.
   if (ArrangeDescriptors(wanted, kept, &failure) != 0) ::_exit(1);
   int mount_limit = -1;
+  if (EnterTenantClock(gate.started) != 0) Fail({WallStep::kClock, errno});
   if (::prctl(PR_SET_DUMPABLE, 0) != 0 || (mount_limit = ForbidNamespaces()) < 0 ||
       (!gate.own_mounts && ForbidMore(mount_limit) != 0) ||
       ::sethostname(gate.hostname, std::strlen(gate.hostname)) != 0)

@@ -3,6 +3,8 @@
 // network namespaces, with full capabilities over the former. Async-signal-safe throughout.
 #pragma once
 
+#include <ctime>
+
 #include "base/capabilities.h"
 #include "supervisor/allow.h"
 #include "supervisor/tenant_filter.h"
@@ -16,7 +18,8 @@ struct InitGate {
   int init_program;  // executed when all walls stand
   const char* hostname;
   CapabilityMask keep;
-  bool own_mounts;  // Allow::mount
+  bool own_mounts;   // Allow::mount
+  timespec started;  // of CLOCK_BOOTTIME: the tenant's 0
   const TenantFilter* filter;
 };
 

@@ -23,6 +23,7 @@
 #include "supervisor/namespace_owners.h"
 #include "supervisor/pod_message.h"
 #include "supervisor/process_limits.h"
+#include "supervisor/processor_share.h"
 #include "supervisor/ptrace_right.h"
 #include "supervisor/tenant_mounts.h"
 #include "supervisor/tenant_network.h"
@@ -34,6 +35,11 @@ constexpr uint64_t kInitNamespaces =
     CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 constexpr uint32_t kMappedIds = 65535;  // base + 65535 is the proxy's, and nobody's inside
 constexpr int kInitPatience = 10'000;   // milliseconds
+
+timespec ToTimespec(std::chrono::nanoseconds since_boot) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  return {since_boot.count() / kSecond, since_boot.count() % kSecond};
+}
 
 class Launcher {
  public:
@@ -51,6 +57,7 @@ class Launcher {
   Status WriteMaps();
   Status AwaitInit();
   Status MakeRoot();
+  Status TakeMachine(MachineFiles* files);
   Status PivotRoot();
 
   const LaunchRequest& request_;
@@ -85,6 +92,9 @@ Status Launcher::JoinGroups() {
   for (const std::string& tasks : request_.cgroup.TenantTasks())
     BAILEY_TRY(WriteControl(tasks, "0"));
   if (SetTenantProcessLimits(request_.allow) != 0) return Errno("set the limits of processes");
+  const auto processors = ProcessorsOf(request_.config);
+  if (!processors) return processors.error();
+  if (TakeProcessors(*processors) != 0) return Errno("sched_setaffinity");
   return {};
 }
 
@@ -110,6 +120,7 @@ Status Launcher::CloneInit() {
                       request_.config.hostname.c_str(),
                       KeptCapabilityMask(request_.allow),
                       request_.allow.mount,
+                      ToTimespec(request_.started),
                       &request_.filter};
   int pidfd = -1;
   clone_args args{};
@@ -142,6 +153,17 @@ Status Launcher::AwaitInit() {
   return CheckNamespaceOwners(init_pid_);
 }
 
+Status Launcher::TakeMachine(MachineFiles* files) {
+  if (request_.machine < 0) return {};
+  // /proc is still empty, and will be covered.
+  const auto place = OpenBeneathNoSymlinks(root_.get(), "proc", O_PATH | O_DIRECTORY);
+  if (!place) return place.error();
+  auto taken = MachineFiles::Take(request_.machine, place->get());
+  if (!taken) return taken.error();
+  *files = std::move(*taken);
+  return {};
+}
+
 Status Launcher::MakeRoot() {
   const auto userns = OpenPath("/proc/" + std::to_string(init_pid_) + "/ns/user", O_RDONLY);
   if (!userns) return userns.error();
@@ -156,8 +178,10 @@ Status Launcher::MakeRoot() {
   const MountIds ids{request_.config.uid_base, request_.config.limits.memory_bytes};
   BAILEY_TRY(MountDev(root_.get(), ids));
   BAILEY_TRY(MountRunAndTmp(root_.get(), ids));
-  BAILEY_TRY(MountProc(root_.get(), init_pidfd_.get()));
-  BAILEY_TRY(MountSys(root_.get()));
+  MachineFiles machine;
+  BAILEY_TRY(TakeMachine(&machine));
+  BAILEY_TRY(MountProc(root_.get(), init_pidfd_.get(), machine));
+  BAILEY_TRY(MountSys(root_.get(), machine));
   auto pts = OpenBeneathNoSymlinks(root_.get(), "dev/pts", O_PATH | O_DIRECTORY);
   if (!pts) return pts.error();
   dev_pts_ = std::move(*pts);

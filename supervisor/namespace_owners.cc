@@ -22,7 +22,8 @@ constexpr auto kOwnerships = std::to_array<Ownership>({{"mnt", false},
                                                        {"pid", true},
                                                        {"ipc", true},
                                                        {"uts", true},
-                                                       {"cgroup", true}});
+                                                       {"cgroup", true},
+                                                       {"time", true}});
 
 // A namespace is its inode on nsfs.
 Result<ino_t> Identity(int ns) {

@@ -23,6 +23,7 @@ constexpr auto kKept = std::to_array<OwnCapability>({
     {CAP_SYS_CHROOT, "joining the tenant's mount namespace"},
     {CAP_SYS_PTRACE, "namespaces of processes that are not dumpable"},
     {CAP_SYS_ADMIN, "mounts, namespaces, idmapped mounts, backing ids of bailey-fs"},
+    {CAP_SYS_NICE, "the processors of a tenant's tasks when its limit changes"},
     {CAP_SYS_RESOURCE, "limits of processes, above the hard ones too"},
     {CAP_MKNOD, "the nodes of a tenant's /dev; bailey-fs"},
     {CAP_SETFCAP, "an id map that has 0 in it; file capabilities in bailey-fs"},

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "supervisor/cgroup_usage.h"
 #include "supervisor/kept_capabilities.h"
+#include "supervisor/processor_share.h"
 
 namespace bailey::supervisor {
 namespace {
@@ -131,6 +132,14 @@ Status Tenant::Hold(const Limits& limits) {
   return held;
 }
 
+// After a change of the cpu limit.
+Status Tenant::SpreadProcessors() {
+  const auto share = ProcessorsOf(setup_.config);
+  if (!share) return share.error();
+  const cpu_set_t before = std::exchange(launched_->processors, *share);
+  return MoveToProcessors(*cgroup_, before, *share);
+}
+
 Result<Limits> Tenant::Set(const SetRequest& request) {
   if (!cgroup_ || HasEnded(status_.state))
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH);
@@ -148,6 +157,7 @@ Result<Limits> Tenant::Set(const SetRequest& request) {
     return set.error();
   }
   config.limits = wanted;
+  if (launched_) BAILEY_TRY(SpreadProcessors());
   if (request.publish) {
     config.publish = *request.publish;
     if (proxy_) proxy_->CloseUnpublished();

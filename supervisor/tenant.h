@@ -112,6 +112,7 @@ class Tenant {
   // What the store uses, for the counters; again and again while it is an image.
   void CountStore();
   Status Hold(const Limits& limits);
+  Status SpreadProcessors();
   void WatchDenials(UniqueFd listener);
   void OnSessionEnd(ExecSession& session, const ExitReport& exit);
   std::string Program(const char* name) const;
@@ -123,6 +124,7 @@ class Tenant {
   std::optional<Error> left_behind_;
   const char* stage_ = "";
   EventLoop::Clock::time_point began_at_;
+  std::chrono::nanoseconds booted_{0};  // CLOCK_BOOTTIME that is 0 inside
   EventLoop::TimerId deadline_ = 0, teardown_ = 0, store_count_ = 0;
   EventLoop::TimerId suspending_ = 0;  // the next look whether all stand still
   EventLoop::Clock::time_point suspend_deadline_;

@@ -200,9 +200,9 @@ Status TenantCgroup::Kill(const std::string& group) const {
   return WriteControl(host_.Unified(name_ + group) + "/cgroup.kill", "1");
 }
 
-std::vector<pid_t> TenantCgroup::TenantPids() const {
+std::vector<pid_t> TenantCgroup::Members(const char* file) const {
   std::vector<pid_t> pids;
-  const auto text = ReadFile(host_.Unified(name_) + "/tenant/cgroup.procs");
+  const auto text = ReadFile(host_.Unified(name_) + "/tenant/" + file);
   if (!text) return pids;
   for (const char *at = text->data(), *end = at + text->size(); at < end; ++at) {
     pid_t pid = 0;

@@ -49,7 +49,9 @@ class TenantCgroup {
   Status KillTenant() const { return Kill("/tenant"); }
   Status KillServers() const { return Kill("/servers"); }
   // Processes of the tenant, as the host numbers them.
-  std::vector<pid_t> TenantPids() const;
+  std::vector<pid_t> TenantPids() const { return Members("cgroup.procs"); }
+  // The same for all tasks, threads too.
+  std::vector<pid_t> TenantTaskIds() const { return Members("cgroup.threads"); }
   // Waits until no task is left in `tenant`, or in both groups; ETIMEDOUT.
   Status AwaitTenantEmpty(std::chrono::milliseconds at_most) const;
   Status AwaitServersEmpty(std::chrono::milliseconds at_most) const;
@@ -65,6 +67,7 @@ class TenantCgroup {
   std::vector<std::string> Tasks(const std::string& group) const;
   Status Kill(const std::string& group) const;
   bool TenantEvent(const char* event) const;
+  std::vector<pid_t> Members(const char* file) const;
   Status AwaitEmpty(const std::string& group, std::chrono::milliseconds at_most) const;
   Status SetCpu(double cores) const;
   Status SetMemory(const Limits& limits) const;

@@ -34,6 +34,7 @@
 #include "supervisor/pod_message.h"
 #include "supervisor/process_group.h"
 #include "supervisor/process_limits.h"
+#include "supervisor/processor_share.h"
 #include "supervisor/ptrace_right.h"
 #include "supervisor/walls.h"
 
@@ -41,7 +42,7 @@ namespace bailey::supervisor {
 namespace {
 
 constexpr int kAllNamespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                               CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET;
+                               CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWTIME;
 constexpr int kPatience = 5'000;  // milliseconds; only a frozen group takes that long
 
 enum class Step : int32_t { kGroups, kLimits, kNamespaces, kTerminal, kWalls, kClone };
@@ -112,7 +113,9 @@ void JoinTenant(const Entry& entry, EntryReport& report) {
     Fail(message, report, Step::kLimits);
   for (const int tasks : entry.tasks)
     if (::write(tasks, "0", 1) != 1) Fail(message, report, Step::kGroups);
-  if (SetTenantProcessLimits(entry.tenant->allow) != 0) Fail(message, report, Step::kLimits);
+  if (SetTenantProcessLimits(entry.tenant->allow) != 0 ||
+      TakeProcessors(entry.tenant->processors) != 0)
+    Fail(message, report, Step::kLimits);
   if (::syscall(SYS_setgroups, 0, nullptr) != 0 ||
       ::setns(entry.tenant->init_pidfd.get(), kAllNamespaces) != 0)
     Fail(message, report, Step::kNamespaces);

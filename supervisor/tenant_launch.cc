@@ -6,7 +6,8 @@
 //     both owned by the host; lo, the IP and the routes in one netlink batch.
 //  3. L: joins the v1 groups, takes the tenant's own uid, and by one clone3 makes I in new user,
 //     pid, ipc, uts and cgroup namespaces and in the v2 group, as S's child; writes the id maps.
-//  4. I: closes what it has inherited, forbids further namespaces, acknowledges, waits at the gate.
+//  4. I: closes what it has inherited, makes its time namespace, forbids further namespaces,
+//  acknowledges, waits at the gate.
 //  5. L: checks who owns which namespace; idmapped clone of the tree; /dev, pts, shm, run, tmp;
 //     /proc, by a helper in I's pid namespace, masked; /sys; pivot_root. L ends.
 //  6. S: the proxy's listeners and sockets. All before OpenGate.
@@ -34,6 +35,7 @@
 #include "supervisor/launcher.h"
 #include "supervisor/pod_message.h"
 #include "supervisor/process_group.h"
+#include "supervisor/processor_share.h"
 #include "supervisor/walls.h"
 
 namespace bailey::supervisor {
@@ -124,6 +126,8 @@ Result<UniqueFd> LoadInitProgram(const std::string& path) {
 Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {
   UniqueFd program(::fcntl(request.init_program, F_DUPFD_CLOEXEC, 3));
   if (!program) return Errno("dup the init program");
+  const auto processors = ProcessorsOf(request.config);
+  if (!processors) return processors.error();
   auto control = MakeMessagePair();
   auto report = MakeMessagePair();
   if (!control) return control.error();
@@ -142,6 +146,7 @@ Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {
     if (tenant.error().Errno() == ETIMEDOUT) {
       if (const Status cut = AbortFuseOf(request.fuse_mount); !cut)
         LogError("launch: " + cut.error().Message());
+      if (request.machine >= 0) (void)AbortFuseOf(request.machine);
     }
     EndProcessGroup(launcher);  // init is in it until the gate opens
     return InitFailure(control->ours.get()).value_or(tenant.error());
@@ -151,6 +156,7 @@ Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {
   tenant->init_program = std::move(program);
   tenant->uid_base = request.config.uid_base;
   tenant->allow = request.allow;
+  tenant->processors = *processors;
   return tenant;
 }
 

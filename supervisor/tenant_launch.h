@@ -3,6 +3,7 @@
 // is a fork of it.
 #pragma once
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -29,6 +30,10 @@ struct LaunchRequest {
   int console;       // write end for the start command's stdout and stderr: a TenantPipe's
   int init_program;  // from LoadInitProgram
   int upper = -1;    // the tenant's own layer; may be left out without a resolv.conf
+  // The mount of the machine that the tenant sees, detached; -1: it sees the host's.
+  int machine = -1;
+  // The host's CLOCK_BOOTTIME that is 0 inside; none: when init is made.
+  std::chrono::nanoseconds started{0};
 };
 
 struct LaunchedTenant {
@@ -38,8 +43,9 @@ struct LaunchedTenant {
   UniqueFd control;     // to init: supervisor/init_protocol.h
   uint32_t uid_base = 0;
   Allow allow;
-  UniqueFd dev_pts;       // the tenant's devpts (O_PATH): EnterTenant's terminals
-  UniqueFd init_program;  // also what EnterTenant runs first inside
+  cpu_set_t processors{};  // its tasks' by default
+  UniqueFd dev_pts;        // the tenant's devpts (O_PATH): EnterTenant's terminals
+  UniqueFd init_program;   // also what EnterTenant runs first inside
 };
 
 // bailey-init as a sealed memfd that a tenant can execute and neither read nor write

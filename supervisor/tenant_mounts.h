@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "supervisor/machine_files.h"
 
 namespace bailey::supervisor {
 
@@ -26,10 +27,11 @@ Status MakeMountPoints(int plain_root);
 Status MountDev(int root, const MountIds& ids);
 // /run and /tmp: tmpfs.
 Status MountRunAndTmp(int root, const MountIds& ids);
-// /proc of the pid namespace of `init_pidfd`, with what concerns the host masked or read-only.
-Status MountProc(int root, int init_pidfd);
+// /proc of the pid namespace of `init_pidfd`, with what concerns the host masked, read-only, or
+// covered by the tenant's own.
+Status MountProc(int root, int init_pidfd, const MachineFiles& machine);
 // /sys: an empty read-only tmpfs with the few files that programs need. Not sysfs: even read-only,
 // it shows the host's devices, firmware, modules and every tenant's cgroups.
-Status MountSys(int root);
+Status MountSys(int root, const MachineFiles& machine);
 
 }  // namespace bailey::supervisor

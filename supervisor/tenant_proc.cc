@@ -39,6 +39,11 @@ constexpr std::array kMaskedFiles = std::to_array<ProcPath>({
     {"latency_stats", "all tasks of the host"},
     {"interrupts", "timing of other tenants' devices"},
     {"softirqs", "timing of other tenants' traffic"},
+    {"schedstat", "use of the host's processors by all tenants"},
+    {"zoneinfo", "use of the host's memory by all tenants"},
+    {"buddyinfo", "use of the host's memory by all tenants"},
+    {"pagetypeinfo", "use of the host's memory by all tenants"},
+    {"pressure/irq", "timing of other tenants' devices"},
     {"slabinfo", "kernel heap layout"},
     {"vmallocinfo", "kernel addresses"},
     {"iomem", "physical layout"},
@@ -126,8 +131,8 @@ Result<UniqueFd> MountProcOf(int init_pidfd) {
 
 // Files that programs read to know the machine, copied from the host's sysfs at start.
 constexpr std::array kSysFiles = std::to_array<ProcPath>({
-    {"devices/system/cpu/online", "glibc's and Java's number of processors"},
-    {"devices/system/cpu/possible", "per-CPU tables of allocators"},
+    {"devices/system/cpu/online", "covered by the tenant's own: glibc's and Java's number"},
+    {"devices/system/cpu/possible", "per-CPU tables of allocators, indexed by the host's numbers"},
     {"kernel/mm/transparent_hugepage/enabled", "allocators choose their page size by it"},
     {"kernel/mm/transparent_hugepage/hpage_pmd_size", "the Go run time"},
 });
@@ -145,7 +150,7 @@ Status CopySysFile(int sys, const std::string& path) {
 
 }  // namespace
 
-Status MountProc(int root, int init_pidfd) {
+Status MountProc(int root, int init_pidfd, const MachineFiles& machine) {
   const auto proc = MountProcOf(init_pidfd);
   if (!proc) return proc.error();
   BAILEY_TRY(AttachAt(root, "proc", proc->get()));
@@ -154,6 +159,7 @@ Status MountProc(int root, int init_pidfd) {
   for (const ProcPath& file : kMaskedFiles)
     if (Status masked = MaskFile(proc->get(), file.name, null->get()); !masked)
       return masked.error().Within(std::string("mask /proc/") + file.name);
+  BAILEY_TRY(machine.CoverProc(proc->get()));
   for (const ProcPath& directory : kReadOnlyDirectories)
     if (Status covered = CoverReadOnly(proc->get(), directory.name); !covered)
       return covered.error().Within(std::string("make read-only /proc/") + directory.name);
@@ -163,7 +169,7 @@ Status MountProc(int root, int init_pidfd) {
   return {};
 }
 
-Status MountSys(int root) {
+Status MountSys(int root, const MachineFiles& machine) {
   const auto sys =
       NewMount("tmpfs", {{"size", "64k"}, {"nr_inodes", "64"}, {"mode", "755"}}, kProcAttributes);
   if (!sys) return sys.error();
@@ -175,7 +181,8 @@ Status MountSys(int root) {
   BAILEY_TRY(AttachAt(root, "sys", sys->get()));
   const auto seen = OpenBeneathNoSymlinks(root, "sys", O_PATH | O_DIRECTORY);
   if (!seen) return seen.error();
-  return CheckMountFlags(seen->get(), ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC, "/sys");
+  BAILEY_TRY(CheckMountFlags(seen->get(), ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC, "/sys"));
+  return machine.CoverSys(seen->get());
 }
 
 }  // namespace bailey::supervisor

@@ -69,8 +69,14 @@ Status Tenant::MakeRoot() {
   files_ = std::make_unique<FileServer>(
       setup_.loop,
       FileServer::Events{[this] { RaiseWalls(); }, [this](const Error& reason) { Fail(reason); }});
-  BAILEY_TRY(files_->Start(setup_.config, *store_, *cgroup_, Program("bailey-fs"),
-                           RootMountPoint(setup_.runtime_dir), setup_.counters.fs.get()));
+  auto machine = OpenMachineSources(setup_.host, setup_.config.cgroup);
+  if (!machine) return machine.error();
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  booted_ = std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  BAILEY_TRY(files_->Start({setup_.config, *store_, *cgroup_, Program("bailey-fs"),
+                            RootMountPoint(setup_.runtime_dir), setup_.counters.fs.get(), booted_,
+                            std::move(*machine)}));
   // While the file server comes up.
   auto console = ConsoleLog::Open(setup_.loop, setup_.config.console_log, setup_.config.uid_base);
   if (!console) return console.error();
@@ -86,7 +92,8 @@ Status Tenant::MakeRoot() {
 
 Status Tenant::MakeWalls() {
   auto launched = LaunchTenant({setup_.config, allow_, *cgroup_, *filter_, files_->mount(),
-                                console_->write_end(), init_program_.get(), store_->upper()});
+                                console_->write_end(), init_program_.get(), store_->upper(),
+                                files_->machine(), booted_});
   if (!launched) return launched.error();
   launched_.emplace(std::move(*launched));
   console_->CloseWriteEnd();

@@ -120,6 +120,7 @@ void Tenant::EndTasks() {
   LogWarning("stop: tasks wait for the file server; it is cut off");
   if (const Status cut = UnmountFuse(RootMountPoint(setup_.runtime_dir)); !cut)
     LogWarning("stop: " + cut.error().Message());
+  if (files_ && files_->machine() >= 0) (void)AbortFuseOf(files_->machine());
   if (!KilledInTime()) LogError("stop: tasks are left");
 }
 

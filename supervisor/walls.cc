@@ -62,11 +62,18 @@ bool FilterStands() {
 }  // namespace
 
 const char* WallStepName(WallStep step) {
-  constexpr std::array<const char*, 11> kNames = {
-      "forbid namespaces", "ids",          "keyring",
-      "descriptors",       "bounding set", "seccomp",
-      "capabilities",      "check ids",    "check capabilities",
-      "check the filter",  "execute"};
+  constexpr std::array<const char*, 12> kNames = {"enter the tenant's time",
+                                                  "forbid namespaces",
+                                                  "ids",
+                                                  "keyring",
+                                                  "descriptors",
+                                                  "bounding set",
+                                                  "seccomp",
+                                                  "capabilities",
+                                                  "check ids",
+                                                  "check capabilities",
+                                                  "check the filter",
+                                                  "execute"};
   const auto index = static_cast<size_t>(step);
   return index < kNames.size() ? kNames[index] : "unknown";
 }

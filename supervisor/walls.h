@@ -14,6 +14,8 @@
 namespace bailey::supervisor {
 
 enum class WallStep : int32_t {
+  kClock,
+
   kNamespaces,
   kIds,
   kKeyring,

@@ -24,7 +24,8 @@ constexpr auto kTenantOwned = std::to_array<Kind>({{"user", CLONE_NEWUSER},
                                                    {"pid", CLONE_NEWPID},
                                                    {"ipc", CLONE_NEWIPC},
                                                    {"uts", CLONE_NEWUTS},
-                                                   {"cgroup", CLONE_NEWCGROUP}});
+                                                   {"cgroup", CLONE_NEWCGROUP},
+                                                   {"time", CLONE_NEWTIME}});
 
 // An unprivileged id, as every tenant has one: whoever makes the user namespace pays for it.
 constexpr uid_t kSomeUid = 1 << 20;
@@ -56,7 +57,7 @@ std::vector<HostCheck> CheckNamespaces() {
     return {{"namespaces", CheckResult::kMissing, "the trial died", "see dmesg"}};
   refused.pop_back();
   if (refused.empty())
-    return {{"namespaces", CheckResult::kOk, "mount net user pid ipc uts cgroup", {}}};
+    return {{"namespaces", CheckResult::kOk, "mount net user pid ipc uts cgroup time", {}}};
   return {{"namespaces", CheckResult::kMissing, "refused: " + refused,
            "sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone (Debian) must not "
            "be 0, kernel.apparmor_restrict_unprivileged_userns must be 0"}};

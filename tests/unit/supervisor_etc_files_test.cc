@@ -1,11 +1,15 @@
-// /etc/resolv.conf and /etc/hosts: written, kept, and never through a symlink.
+// /etc/hostname, hosts and resolv.conf: written, kept, and never through a symlink.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <optional>
 
 #include "base/files.h"
 #include "supervisor/etc_files.h"
@@ -16,6 +20,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
+constexpr std::array<const char*, 3> kNames = {"hostname", "hosts", "resolv.conf"};
+
 class EtcFiles : public testing::Test {
  protected:
   EtcFiles() {
@@ -24,7 +30,7 @@ class EtcFiles : public testing::Test {
     root_ = directory_ + "/root";    // what the file server would show
     upper_ = directory_ + "/upper";  // what of it is the tenant's own
     fs::create_directories(root_ + "/etc");
-    fs::create_directories(upper_);
+    fs::create_directories(upper_ + "/etc");
     config_.hostname = "www.acme.example";
     config_.ip = *IpAddress::Parse("203.0.113.7");
     config_.resolv_conf = "nameserver 192.0.2.53\n";
@@ -41,6 +47,21 @@ class EtcFiles : public testing::Test {
     fs::create_directories(fs::path(path).parent_path());
     ASSERT_TRUE(ReplaceFile(path, text, 0644));
   }
+  // Another tenant, in new directories.
+  void Reset() {
+    for (const std::string& layer : {root_, upper_}) {
+      fs::remove_all(layer);
+      fs::create_directories(layer + "/etc");
+    }
+    config_.hostname = "www.acme.example";
+    config_.resolv_conf = "nameserver 192.0.2.53\n";
+  }
+  // In place.
+  static Status Overwrite(const std::string& path, const std::string& text) {
+    const auto file = OpenPath(path, O_WRONLY | O_TRUNC);
+    return file ? WriteAll(file->get(), text) : Status(file.error());
+  }
+  std::string Text(const std::string& name) { return *ReadFile(root_ + "/etc/" + name); }
   std::string Resolv() { return *ReadFile(root_ + "/etc/resolv.conf"); }
 
   std::string directory_, root_, upper_;
@@ -57,28 +78,81 @@ TEST_F(EtcFiles, AreWrittenWhereThereAreNone) {
   EXPECT_EQ(status.st_mode & 07777, 0644U);
 }
 
-TEST_F(EtcFiles, ATemplatesResolverIsReplacedAndItsHostsKept) {
-  Put(root_ + "/etc/resolv.conf", "nameserver 10.0.0.1\n");
-  Put(root_ + "/etc/hosts", "10.0.0.1 build\n");
+TEST_F(EtcFiles, ATemplatesAreReplaced) {
+  for (const char* name : kNames) Put(root_ + "/etc/" + name, "10.0.0.1 build\n");
   Write();
   EXPECT_THAT(Resolv(), HasSubstr("192.0.2.53"));
-  EXPECT_EQ(*ReadFile(root_ + "/etc/hosts"), "10.0.0.1 build\n");
+  EXPECT_THAT(Text("hosts"), HasSubstr("203.0.113.7"));
+  EXPECT_EQ(Text("hostname"), "www.acme.example\n");
 }
 
+TEST_F(EtcFiles, WhatTheTenantHadBeforeIsKept) {
+  for (const char* name : kNames)
+    for (const std::string& layer : {root_, upper_}) Put(layer + "/etc/" + name, "9.9.9.9\n");
+  Write();
+  for (const char* name : kNames) EXPECT_EQ(Text(name), "9.9.9.9\n");
+}
+
+// Each way in which a tenant makes a file its own, and the file after two more starts, the second
+// with another configuration.
 TEST_F(EtcFiles, TheTenantsOwnAreKept) {
-  Put(root_ + "/etc/resolv.conf", "nameserver 9.9.9.9\n");
-  Put(upper_ + "/etc/resolv.conf", "nameserver 9.9.9.9\n");
+  struct Way {
+    const char* name;
+    std::function<void(const std::string& path)> change;
+    std::optional<std::string> after;  // none: no file
+  };
+  const Way ways[] = {
+      {"written", [](const std::string& path) { ASSERT_TRUE(Overwrite(path, "mine\n")); },
+       "mine\n"},
+      {"emptied", [](const std::string& path) { ASSERT_TRUE(Overwrite(path, "")); }, ""},
+      {"renamed", [](const std::string& path) { ASSERT_TRUE(ReplaceFile(path, "other\n", 0600)); },
+       "other\n"},
+      {"unlinked", [](const std::string& path) { fs::remove(path); }, std::nullopt},
+      {"whiteout",
+       [](const std::string& path) {
+         fs::remove(path);
+         ASSERT_EQ(::mknod(path.c_str(), S_IFCHR, 0), 0);
+       },
+       std::nullopt},
+  };
+  for (const Way& way : ways) {
+    for (const char* name : kNames) {
+      SCOPED_TRACE(std::string(way.name) + " " + name);
+      Reset();
+      Write();
+      const std::string path = root_ + "/etc/" + name;
+      way.change(path);
+      Write();
+      config_.hostname = "other.example";
+      config_.resolv_conf = "nameserver 192.0.2.54\n";
+      Write();
+      EXPECT_EQ(fs::is_regular_file(path), way.after.has_value());
+      if (way.after) {
+        EXPECT_EQ(Text(name), *way.after);
+      }
+    }
+  }
+}
+
+TEST_F(EtcFiles, AChangeBelowOurFirstLineIsTheTenants) {
   Write();
-  EXPECT_EQ(Resolv(), "nameserver 9.9.9.9\n");
-  fs::remove(upper_ + "/etc/resolv.conf");
-  fs::create_symlink("../run/resolv.conf", upper_ + "/etc/resolv.conf");
+  const std::string text = Text("hosts") + "192.0.2.9 db\n";
+  ASSERT_TRUE(Overwrite(root_ + "/etc/hosts", text));
+  config_.hostname = "other.example";
   Write();
-  EXPECT_EQ(Resolv(), "nameserver 9.9.9.9\n");
+  EXPECT_EQ(Text("hosts"), text);
+}
+
+TEST_F(EtcFiles, ASymlinkIsTheTenants) {
+  Write();
+  fs::remove(root_ + "/etc/resolv.conf");
+  fs::create_symlink("../run/resolv.conf", root_ + "/etc/resolv.conf");
+  Write();
+  EXPECT_TRUE(fs::is_symlink(root_ + "/etc/resolv.conf"));
 }
 
 TEST_F(EtcFiles, OursAreRenewedAndOnlyThen) {
   Write();
-  fs::copy(root_ + "/etc", upper_ + "/etc");
   const auto inode = [&] {
     struct stat status {};
     EXPECT_EQ(::stat((root_ + "/etc/resolv.conf").c_str(), &status), 0);
@@ -87,6 +161,18 @@ TEST_F(EtcFiles, OursAreRenewedAndOnlyThen) {
   const ino_t before = inode();
   Write();
   EXPECT_EQ(inode(), before);
+  config_.resolv_conf = "nameserver 192.0.2.54\n";
+  config_.hostname = "new.example";
+  Write();
+  EXPECT_THAT(Resolv(), HasSubstr("192.0.2.54"));
+  EXPECT_EQ(Text("hostname"), "new.example\n");
+  EXPECT_THAT(Text("hosts"), HasSubstr("203.0.113.7 new.example new\n"));
+}
+
+TEST_F(EtcFiles, ACopyWithoutAttributesIsKnownByItsFirstLine) {
+  Write();
+  fs::copy(root_ + "/etc", upper_ + "/etc", fs::copy_options::overwrite_existing);
+  ASSERT_EQ(::removexattr(upper_.c_str(), "trusted.bailey.etc.resolv.conf"), 0);
   config_.resolv_conf = "nameserver 192.0.2.54\n";
   Write();
   EXPECT_THAT(Resolv(), HasSubstr("192.0.2.54"));
