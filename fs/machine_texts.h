@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/load_averages.h"
 #include "fs/machine_account.h"
 #include "fs/machine_numbers.h"
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/load_averages.h"
 #include "base/result.h"
 #include "fs/machine_account.h"
 #include "fs/machine_sources.h"

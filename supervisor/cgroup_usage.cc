@@ -33,6 +33,13 @@ uint64_t Keyed(std::string_view text, std::string_view key) {
   return 0;
 }
 
+// "some avg10=0.00 … total=123\nfull …": accounting/psi.rst of the kernel's documentation.
+uint64_t PressureTotal(std::string_view text) {
+  constexpr std::string_view kTotal = " total=";
+  const size_t at = text.find(kTotal);
+  return at == std::string_view::npos ? 0 : ToNumber(text.substr(at + kTotal.size()));
+}
+
 double Seconds(uint64_t microseconds) { return static_cast<double>(microseconds) / 1e6; }
 
 // v2 counts CPU time of every group, whether or not the cpu controller is there.
@@ -72,6 +79,19 @@ uint64_t ReadOomKills(const CgroupHost& host, std::string_view name) {
   const std::string dir = host.Of(Controller::kMemory, std::string(name) + "/tenant");
   const bool v1 = host.IsV1(Controller::kMemory);
   return Keyed(ReadOrEmpty(dir + (v1 ? "/memory.oom_control" : "/memory.events")), "oom_kill");
+}
+
+CgroupNow ReadCgroupNow(const CgroupHost& host, const std::string& name) {
+  const std::string tasks = name + "/tenant", unified = host.Unified(tasks);
+  const bool v1 = host.IsV1(Controller::kMemory);
+  CgroupNow now;
+  now.memory_bytes = ReadNumber(host.Of(Controller::kMemory, tasks) +
+                                (v1 ? "/memory.usage_in_bytes" : "/memory.current"));
+  now.tasks = ReadNumber(host.Of(Controller::kPids, tasks) + "/pids.current");
+  now.cpu_microseconds = Keyed(ReadOrEmpty(host.Unified(name) + "/cpu.stat"), "usage_usec");
+  now.cpu_waiting_microseconds = PressureTotal(ReadOrEmpty(unified + "/cpu.pressure"));
+  now.io_waiting_microseconds = PressureTotal(ReadOrEmpty(unified + "/io.pressure"));
+  return now;
 }
 
 CgroupUsage ReadCgroupUsage(const CgroupHost& host, std::string_view name) {

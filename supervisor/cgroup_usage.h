@@ -28,8 +28,18 @@ struct CgroupUsage {
   uint64_t servers_memory_bytes = 0;
 };
 
+// The little of it that is told to the tenant itself at a system call, and what it waited.
+struct CgroupNow {
+  uint64_t memory_bytes = 0;
+  uint64_t tasks = 0;
+  uint64_t cpu_microseconds = 0;  // tasks and servers
+  // Time in which at least one task waited; 0 where the kernel does not count it.
+  uint64_t cpu_waiting_microseconds = 0, io_waiting_microseconds = 0;
+};
+
 // `name` as TenantConfig::cgroup: "bailey/acme".
 CgroupUsage ReadCgroupUsage(const CgroupHost& host, std::string_view name);
+CgroupNow ReadCgroupNow(const CgroupHost& host, const std::string& name);
 // The one figure that is read at every exit: OOM kills among the tenant's tasks.
 uint64_t ReadOomKills(const CgroupHost& host, std::string_view name);
 

@@ -112,6 +112,20 @@ int SetHostname(const GrantContext& context, const seccomp_notif& call) {
   return ::sethostname(name.data(), length) == 0 ? 0 : errno;
 }
 
+// 0, or the errno for the caller. By its memory as we have it open: a process number may be given
+// to another process before process_vm_writev(2) has looked it up. So memory that the caller itself
+// may only read is written too, as by ptrace(2): a copy of its own.
+int TellSysinfo(const GrantContext& context, const seccomp_notif& call) {
+  const auto caller = OpenCaller(context.listener, call);
+  if (!caller) return EFAULT;
+  const UniqueFd memory(::openat(caller->get(), "mem", O_WRONLY | O_CLOEXEC));
+  if (!memory) return EFAULT;
+  const struct sysinfo told = context.sysinfo->Now();
+  const ssize_t written =
+      ::pwrite(memory.get(), &told, sizeof told, static_cast<off_t>(call.data.args[0]));
+  return written == static_cast<ssize_t>(sizeof told) ? 0 : EFAULT;
+}
+
 // A descriptor for the caller, or -errno in *response.
 Grant MakeRawSocket(const GrantContext& context, const seccomp_notif& call,
                     seccomp_notif_resp* response) {
@@ -157,6 +171,11 @@ bool IsRawInternetSocket(const seccomp_data& data) {
 Grant CarryOut(const GrantContext& context, const DeniedCall& row, const seccomp_notif& call,
                seccomp_notif_resp* response) {
   const std::string_view name = row.name;
+  if (name == "sysinfo" && context.sysinfo != nullptr) {
+    const PtraceRightScope right;
+    response->error = -TellSysinfo(context, call);
+    return Grant::kRespond;
+  }
   if (name == "sethostname" && context.allow.set_hostname) {
     const PtraceRightScope right;
     const int error = SetHostname(context, call);

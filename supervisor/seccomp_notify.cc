@@ -82,7 +82,8 @@ bool DenialListener::AnswerOne() {
 // Never SECCOMP_USER_NOTIF_FLAG_CONTINUE: a caller can change what its arguments point to.
 void DenialListener::Answer(const seccomp_notif& call) {
   const DeniedCall* row = context_.filter->Reason(call.data);
-  const GrantContext grant{listener_.get(), context_.allow, context_.uid_base, context_.init_pidfd};
+  const GrantContext grant{listener_.get(), context_.allow, context_.uid_base, context_.init_pidfd,
+                           context_.sysinfo};
   seccomp_notif_resp response{};
   response.id = call.id;
   switch (row == nullptr ? Grant::kDenied : CarryOut(grant, *row, call, &response)) {

@@ -18,6 +18,7 @@
 #include "supervisor/allow.h"
 #include "supervisor/syscall_table.h"
 #include "supervisor/tenant_filter.h"
+#include "supervisor/tenant_sysinfo.h"
 
 struct seccomp_notif;
 
@@ -30,6 +31,7 @@ struct DenialContext {
   Allow allow;
   uint32_t uid_base;  // the tenant's root as the host sees it
   int init_pidfd;     // whose uts and network namespaces are the tenant's
+  TenantSysinfo* sysinfo = nullptr;
 };
 
 class DenialListener {

@@ -162,7 +162,7 @@ constexpr auto kIpc = std::to_array<const char*>(
      "msgsnd",          "semctl",        "semget",     "semop",       "semtimedop",
      "set_robust_list", "shmat",         "shmctl",     "shmdt",       "shmget"});
 constexpr auto kInformation =
-    std::to_array<const char*>({"getrandom", "listmount", "statmount", "sysinfo", "uname"});
+    std::to_array<const char*>({"getrandom", "listmount", "statmount", "uname"});
 constexpr auto kSelfConfinement = std::to_array<const char*>(
     {"landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "seccomp"});
 
@@ -239,6 +239,7 @@ constexpr auto kDeniedNames = std::to_array<DeniedName>({
     {"syslog", DenialWall::kCapability, "the host's kernel log, where dmesg_restrict is 0"},
     {"vhangup", DenialWall::kCapability, "terminals of others"},
     {"sethostname", DenialWall::kCapability, "the supervisor sets it, where [allow] lets it"},
+    {"sysinfo", DenialWall::kSeccomp, "the host's memory and load: the supervisor tells its own"},
     {"setdomainname", DenialWall::kCapability, "nothing uses NIS names; not the tenant's to set"},
 });
 

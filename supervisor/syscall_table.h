@@ -42,7 +42,7 @@ struct DeniedCall {
   const char* reason;
 };
 // In the order in which they are tried; the first that matches is the reason. They include what
-// [allow] may grant but the supervisor must carry out (sethostname, raw sockets).
+// the supervisor carries out itself (sysinfo; where [allow] grants them, sethostname, raw sockets).
 std::vector<DeniedCall> DeniedCalls(const Allow& allow);
 
 bool Matches(const DeniedCall& row, std::span<const uint64_t, 6> args);

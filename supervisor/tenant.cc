@@ -80,7 +80,8 @@ void Tenant::WatchDenials(UniqueFd listener) {
                               .filter = &*filter_,
                               .allow = allow_,
                               .uid_base = setup_.config.uid_base,
-                              .init_pidfd = launched_->init_pidfd.get()};
+                              .init_pidfd = launched_->init_pidfd.get(),
+                              .sysinfo = &*sysinfo_};
   // Its address is known only after it was made, and it cannot be gone before the loop runs.
   auto slot = std::make_shared<DenialListener*>(nullptr);
   auto started = DenialListener::Start(context, std::move(listener), [this, slot] {

@@ -140,6 +140,7 @@ class Tenant {
   std::optional<TenantStore> store_;
   std::unique_ptr<FileServer> files_;
   std::optional<LaunchedTenant> launched_;
+  std::optional<TenantSysinfo> sysinfo_;
   std::unique_ptr<NetProxy> proxy_;
   std::unique_ptr<StartCommand> command_;
   std::vector<std::unique_ptr<DenialListener>> denials_;

@@ -96,6 +96,7 @@ Status Tenant::MakeWalls() {
                                 files_->machine(), booted_});
   if (!launched) return launched.error();
   launched_.emplace(std::move(*launched));
+  sysinfo_.emplace(setup_.host, setup_.config, booted_);
   console_->CloseWriteEnd();
   status_.init_pid = launched_->init_pid;
   return setup_.loop.Watch(launched_->init_pidfd.get(), EPOLLIN,

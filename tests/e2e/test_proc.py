@@ -33,6 +33,8 @@ FOREIGN = {  # run times that a host may have or not
 # name → script whose output has the size of the memory in MiB as its first number
 MEMORY = {
     "free": "free -m | awk '/^Mem/{print $2}'",
+    "busybox free": "busybox free -m | awk '/^Mem/{print $2}'",
+    "the C library": "echo $(($(getconf _PHYS_PAGES) * $(getconf PAGESIZE) / 1048576))",
     "top": "LC_ALL=C top -bn1 | awk '/MiB Mem/{print int($4)}'",
     "/proc/meminfo": "awk '/^MemTotal/{print int($2 / 1024)}' /proc/meminfo",
 }
@@ -149,6 +151,7 @@ b = cpu(); print(json.dumps([y - x for x, y in zip(a, b)]))" """))
         self.bailey.ok("set", "alice", "memory=300M")
         self.assertEqual(total(), 300 * MIB)
         self.assertEqual(self.inside(MEMORY["free"]), "300")
+        self.assertEqual(self.inside(MEMORY["the C library"]), "300")
 
     def test_processors_change_for_what_runs(self):
         pid = self.bailey.show("alice")["initPid"]

@@ -202,6 +202,13 @@ TEST_F(Filter, LetsTheTenantsRootSetItsHostname) {
   Expect(*locked, {"sethostname", EPERM, kCapability});
 }
 
+TEST_F(Filter, TellsTheTenantsOwnSysinfo) {
+  for (const Attempt& attempt : std::to_array<Attempt>({{"sysinfo", 0, kUncounted},
+                                                        {"sysinfo_user", 0, kUncounted},
+                                                        {"sysinfo_fault", EFAULT, kUncounted}}))
+    Expect(*tenant_, attempt);
+}
+
 TEST_F(Filter, GrantsRawSocketsToThoseWhoHoldTheCapability) {
   const auto tenant = Started({.raw_sockets = true});
   Expect(*tenant, {"raw", 0, kUncounted});

@@ -66,6 +66,7 @@ TenantFixture::TenantFixture(Allow allowed)
   static int count = 0;
   config.cgroup = "bailey-test-" + std::to_string(::getpid()) + "/t" + std::to_string(count++);
   config.resolv_conf = "nameserver 192.0.2.53\n";
+  config.limits.memory_bytes = 64 << 20;
   StartJanitor();
   MakeGroup();
   auto filter = CompileTenantFilter(allow);
@@ -108,6 +109,8 @@ void TenantFixture::MakeGroup() {
   auto cgroup = TenantCgroup::Create(*host, config.cgroup);
   ASSERT_TRUE(cgroup) << cgroup.error().Message();
   cgroup_.emplace(std::move(*cgroup));
+  host_.emplace(std::move(*host));
+  sysinfo_.emplace(*host_, config, std::chrono::nanoseconds(0));
 }
 
 TenantFixture::~TenantFixture() {
@@ -139,8 +142,8 @@ Status TenantFixture::Launch() {
 }
 
 void TenantFixture::Watch(UniqueFd listener) {
-  const DenialContext context{&*loop_, counters_.get(), &*filter_,
-                              allow,   config.uid_base, tenant_->init_pidfd.get()};
+  const DenialContext context{&*loop_,         counters_.get(),           &*filter_, allow,
+                              config.uid_base, tenant_->init_pidfd.get(), &*sysinfo_};
   auto started = DenialListener::Start(context, std::move(listener), [] {});
   ASSERT_TRUE(started) << started.error().Message();
   listeners_.push_back(std::move(*started));

@@ -63,7 +63,9 @@ class TenantFixture {
   std::string directory_, root_;
   pid_t janitor_ = -1;
   UniqueFd alive_;  // the janitor waits for its other end to close
+  std::optional<CgroupHost> host_;
   std::optional<TenantCgroup> cgroup_;
+  std::optional<TenantSysinfo> sysinfo_;
   std::optional<TenantFilter> filter_;
   std::optional<EventLoop> loop_;
   UniqueFd tree_, upper_, console_read_, console_write_, init_program_;

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -126,6 +127,17 @@ long Terminal(unsigned long request) {
 
 // TIOCSTI with garbage above the 32 bits that the kernel looks at.
 constexpr unsigned long kHigh = 1UL << 32;
+
+// Fails unless what is told is plausible.
+long TrySysinfo() {
+  struct sysinfo told {};
+  if (::syscall(SYS_sysinfo, &told) != 0) return -1;
+  if (told.mem_unit == 1 && told.totalram == 64 << 20 && told.freeram < told.totalram &&
+      told.procs > 0)
+    return 0;
+  errno = EPROTO;
+  return -1;
+}
 
 long SetHostname(const char* name) { return ::sethostname(name, std::strlen(name)); }
 
@@ -296,6 +308,9 @@ const std::map<std::string, Attempt>& Attempts() {
       {"sethostname_bad", [] { return SetHostname("a b"); }},
       {"sethostname_user", [] { return AsUser(33, [] { return SetHostname("x"); }); }},
       {"sethostname_fault", [] { return ::syscall(SYS_sethostname, 8, 5); }},
+      {"sysinfo", [] { return TrySysinfo(); }},
+      {"sysinfo_user", [] { return AsUser(33, [] { return TrySysinfo(); }); }},
+      {"sysinfo_fault", [] { return ::syscall(SYS_sysinfo, 8); }},
       {"unknown", [] { return ::syscall(999); }},
       {"adjtimex",
        [] {
