@@ -239,6 +239,9 @@ class Server(harness.BaileyTest):
         server, = self.servers()
         os.kill(server, signal.SIGSTOP)
         self.addCleanup(lambda: os.path.exists(f"/proc/{server}") and os.kill(server, signal.SIGCONT))
+        self.bailey.ok("stop", "alice")
+        log = (self.bailey.home / "run/tenants/alice/supervisor.log").read_text()
+        self.assertNotIn("tasks are left", log)  # its end was not what freed them
         self.bailey.ok("rm", "--force", "alice")
         self.assertNothingLeft()
 
