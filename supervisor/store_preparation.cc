@@ -139,7 +139,7 @@ Status RefreshImage(const Layers& layers, uint64_t limit) {
     if (!state) return state.error();
     if (limit == 0 || state->file_bytes == limit) return {};
     if (state->fs_bytes > limit) return TooSmall(*state, limit);
-    const Status grown = GrowImage(*image, limit);
+    Status grown = GrowImage(*image, limit);
     if (grown || grown.error().Errno() != EPERM) return grown;
   }
   return GrowUnmounted(layers.image, limit);
