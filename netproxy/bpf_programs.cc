@@ -28,11 +28,13 @@ constexpr size_t kPage = 4096;
 constexpr int kLoopback = 1;  // lo is the first interface of every network namespace
 static_assert(sizeof(bailey_denials) <= kPage);
 
-constexpr const char* kMapNames[] = {kProxySocketsMap,  kEgress4Map,      kEgress6Map, kDenialsMap,
-                                     kDenialNoticesMap, kListenEventsMap, kHeldSynsMap};
-constexpr const char* kLinkNames[] = {"link.capture",  "link.connect4", "link.connect6",
-                                      "link.sendmsg4", "link.sendmsg6", "link.bind4",
-                                      "link.bind6",    "link.listening"};
+constexpr const char* kMapNames[] = {kProxySocketsMap, kEgress4Map,       kEgress6Map,
+                                     kDenialsMap,      kDenialNoticesMap, kListenEventsMap,
+                                     kHeldSynsMap,     kGuestsMap,        kBoundUdpMap};
+constexpr const char* kLinkNames[] = {"link.capture",    "link.connect4",    "link.connect6",
+                                      "link.sendmsg4",   "link.sendmsg6",    "link.bind4",
+                                      "link.bind6",      "link.listening",   "link.post_bind4",
+                                      "link.post_bind6", "link.sock_release"};
 
 int LogFromLibbpf(libbpf_print_level level, const char* format, va_list arguments) {
   if (level != LIBBPF_WARN) return 0;
@@ -120,6 +122,7 @@ Status AttachEgress(const IpAddress& ip, int cgroup, KeptFds& kept) {
   BAILEY_TRY(KeepMap(kept, kEgress6Map, object->maps.egress6));
   BAILEY_TRY(KeepMap(kept, kDenialsMap, object->maps.denials));
   BAILEY_TRY(KeepMap(kept, kDenialNoticesMap, object->maps.denial_notices));
+  BAILEY_TRY(KeepMap(kept, kGuestsMap, object->maps.guests));
   for (const bpf_program* program :
        {object->progs.connect4, object->progs.connect6, object->progs.sendmsg4,
         object->progs.sendmsg6, object->progs.bind4, object->progs.bind6})
@@ -136,8 +139,11 @@ Status AttachListening(int cgroup, KeptFds& kept) {
   if (const int error = listening::load(object.get()); error != 0)
     return Errno("load the listening program", -error);
   BAILEY_TRY(KeepMap(kept, kListenEventsMap, object->maps.listen_events));
-  return KeepLink(kept, object->progs.listening,
-                  bpf_program__attach_cgroup(object->progs.listening, cgroup));
+  BAILEY_TRY(KeepMap(kept, kBoundUdpMap, object->maps.bound_udp));
+  for (const bpf_program* program : {object->progs.listening, object->progs.post_bind4,
+                                     object->progs.post_bind6, object->progs.sock_release})
+    BAILEY_TRY(KeepLink(kept, program, bpf_program__attach_cgroup(program, cgroup)));
+  return {};
 }
 
 }  // namespace
@@ -163,6 +169,20 @@ Status SetProxySocket(const KeptFds& kept, bailey_socket slot, int socket) {
   if (bpf_map_update_elem(kept.Get(kProxySocketsMap), &key, &value, BPF_ANY) != 0)
     return Errno("hand a socket to the capture program");
   return {};
+}
+
+bool WasBound(const KeptFds& kept, uint64_t cookie) {
+  uint16_t port = 0;
+  return bpf_map_lookup_elem(kept.Get(kBoundUdpMap), &cookie, &port) == 0;
+}
+
+void SetGuest(const KeptFds& kept, const bailey_guest& guest, bool present) {
+  const int map = kept.Get(kGuestsMap);
+  const uint8_t yes = 1;
+  if (present)
+    bpf_map_update_elem(map, &guest, &yes, BPF_ANY);
+  else
+    bpf_map_delete_elem(map, &guest);
 }
 
 Result<bailey_denials*> MapDenials(const KeptFds& kept) {

@@ -22,6 +22,8 @@ inline constexpr char kDenialsMap[] = "map.denials";
 inline constexpr char kDenialNoticesMap[] = "map.denial_notices";
 inline constexpr char kListenEventsMap[] = "map.listen_events";
 inline constexpr char kHeldSynsMap[] = "map.held_syns";
+inline constexpr char kGuestsMap[] = "map.guests";
+inline constexpr char kBoundUdpMap[] = "map.bound_udp";
 
 // Everything that AttachPrograms adds, for the check of what was adopted.
 std::vector<std::string> ProgramFdNames();
@@ -33,6 +35,12 @@ Status AttachPrograms(const IpAddress& tenant_ip, int netns, int cgroup, KeptFds
 
 // The proxy's sockets inside, into the slots of `capture`'s map.
 Status SetProxySocket(const KeptFds& kept, bailey_socket slot, int socket);
+
+// Whether a UDP socket of the tenant's was bound by it, rather than given a port by the kernel.
+bool WasBound(const KeptFds& kept, uint64_t cookie);
+
+// Lets the tenant answer a guest, or no more. A map that is full leaves it to the policy.
+void SetGuest(const KeptFds& kept, const bailey_guest& guest, bool present);
 
 // The shared value of the denials map, mapped for reading and writing; unmapped at exit.
 Result<bailey_denials*> MapDenials(const KeptFds& kept);

@@ -29,13 +29,24 @@ struct bailey_denials {
   bailey_u64 lost_listen_events; /* the ring was full: look at everything again */
 };
 
-/* A listening socket of the tenant has come or gone. */
+/* A listening TCP socket, or a bound UDP socket, of the tenant has come or gone. */
 struct bailey_listen_event {
   bailey_u64 cookie;
   bailey_u16 port;
   bailey_u8 closed;
-  bailey_u8 unused[5];
+  bailey_u8 udp;
+  bailey_u8 unused[4];
 };
+
+/* Who has sent a datagram to a published port of the tenant, and may be answered from it whatever
+ * the policy says of that address. IPv4 in the first four bytes; ports in host order. */
+struct bailey_guest {
+  bailey_u8 address[16];
+  bailey_u16 port;
+  bailey_u16 own_port;
+  bailey_u32 v6;
+};
+#define BAILEY_MOST_GUESTS 4096
 
 /* An outbound SYN that was taken away, from its IP header on. */
 #define BAILEY_SYN_BYTES 124

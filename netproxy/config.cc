@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "base/publish_rule_json.h"
 #include "netproxy/bpf_types.h"
 #include "netproxy/special_ranges.h"
 
@@ -29,10 +30,10 @@ Result<Number> Whole(const json::value& value, const std::string& key) {
   return number;
 }
 
-Result<uint16_t> Port(const json::value& value, const std::string& key) {
-  auto port = Whole<uint16_t>(value, key);
-  if (port && *port == 0) return Wrong(key, "a port, 1 to 65535");
-  return port;
+Result<PublishRule> Rule(const json::value& value, const std::string& key) {
+  auto rule = PublishRuleFromJson(value);
+  if (!rule) return rule.error().Within(key);
+  return rule;
 }
 
 // Every element of a list through `read(value, "key[3]")`.
@@ -166,7 +167,7 @@ Result<bool> ReadMember(std::string_view name, const json::value& value, const s
   if (name == "egress") return Known(ReadEgress(value, out.egress));
   if (name == "publish") {
     if (value.is_null()) return true;
-    return Known(List(value, key, out.publish.emplace(), &Port));
+    return Known(List(value, key, out.publish.emplace(), &Rule));
   }
   if (name == "connections") return Take(Whole<uint64_t>(value, key), out.connections);
   if (name == "limits") return Known(ReadLimits(value, out.limits));
@@ -218,7 +219,7 @@ json::object ToJson(const ProxyConfig& config) {
       {"peers", Strings(config.peers)},
       {"tenantUids", {{"first", config.tenant_uids.first}, {"last", config.tenant_uids.last}}},
   };
-  if (config.publish) out["publish"] = json::array(config.publish->begin(), config.publish->end());
+  if (config.publish) out["publish"] = bailey::ToJson(*config.publish);
   return out;
 }
 

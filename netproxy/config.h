@@ -5,7 +5,7 @@
 //   {"tenant": "acme", "ip": "203.0.113.7",
 //    "resolvers": ["192.0.2.53:53", "[2001:db8::53]:53"],
 //    "egress": {"default": "allow", "allow": ["10.0.0.5:3306"], "deny": ["*:25"]},
-//    "publish": [80, 443],          null or absent: whatever the tenant listens on
+//    "publish": [80, "53/udp"],     null or absent: whatever the tenant listens on; PublishRule
 //    "connections": 10000,          0 or absent: no limit; likewise in "limits"
 //    "limits": {"connectionRate": 100, "destinationRate": 20, "halfOpen": 64, "udpFlows": 256,
 //               "bytesIn": 12500000, "bytesOut": 12500000, "idleTimeoutMs": 600000},
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/publish_rule.h"
 #include "base/result.h"
 #include "netproxy/egress_rule.h"
 #include "netproxy/net_limits.h"
@@ -48,8 +49,8 @@ struct ProxyConfig {
   IpAddress ip;        // the only source of what leaves, the only place of what is published
   std::vector<Endpoint> resolvers;  // the host's, in the order to ask them; none: no DNS inside
   EgressConfig egress;
-  std::optional<std::vector<uint16_t>> publish;  // nullopt: whatever the tenant listens on
-  uint64_t connections = 0;                      // open at once, both ways; 0: no limit
+  std::optional<std::vector<PublishRule>> publish;  // nullopt: whatever the tenant listens on
+  uint64_t connections = 0;                         // open at once, both ways; 0: no limit
   NetLimits limits;
   // Where other tenants may live: their addresses, or a range that has them. May contain `ip`.
   // What is in here is reached only through a published listener (Verdict kAskPeer).

@@ -48,6 +48,8 @@ constexpr AllowedCall kAllowed[] = {
     {"recvmsg", "datagrams, the supervisor's messages"},
     {"sendto", "data"},
     {"sendmsg", "datagrams, messages to the supervisor"},
+    {"recvmmsg", "datagrams, many at once"},
+    {"sendmmsg", "datagrams, many at once"},
     {"splice", "bulk data"},
     {"pipe2", "bulk data"},
     {"fcntl", "pipe sizes, O_NONBLOCK"},

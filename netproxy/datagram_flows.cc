@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -16,7 +17,8 @@ namespace {
 
 using std::chrono::seconds;
 constexpr seconds kUnanswered{30}, kAnswered{180}, kBetweenSweeps{10};
-constexpr int kDatagramsPerTurn = 32;
+constexpr int kBatchesPerTurn = 2, kErrorsPerTurn = 16;
+constexpr uint16_t kDns = 53;
 
 }  // namespace
 
@@ -26,22 +28,25 @@ DatagramFlows::~DatagramFlows() {
 }
 
 void DatagramFlows::Forward(int raw, const Endpoint& inside, const Endpoint& foreign,
-                            Bytes payload) {
+                            std::span<const Bytes> payloads) {
   auto flow = Find(raw, inside, foreign);
   if (!flow) {
     const int error = flow.error().Errno();
     if (error == EXDEV) {
       counters_.Add(NetCounter::kSourceViolations);
       LogError(flow.error().Message());
+    } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+      counters_.Add(NetCounter::kDeniedLimit);
     }
-    SendRawUnreachable(raw, Unreachable::kHost, inside, foreign);
+    SendRawUnreachable(raw, ReasonFor(error), inside, foreign);
     return;
   }
   Touch(*flow);
-  if (::send((*flow)->socket.get(), payload.data(), payload.size(), MSG_NOSIGNAL) >= 0)
-    counters_.Add(NetCounter::kDatagramsOut);
-  else
-    OnError(**flow, errno);  // of an earlier datagram, most likely; this one is lost, as UDP may be
+  if (foreign.port == kDns) (*flow)->questions += static_cast<int>(payloads.size());
+  int error = 0;
+  counters_.Add(NetCounter::kDatagramsOut, SendAll((*flow)->socket.get(), payloads, error));
+  // Refused was an earlier one, of which the error queue tells; the one that met it is lost.
+  if (error != ECONNREFUSED) OnError(**flow, error);
 }
 
 Result<DatagramFlows::Place> DatagramFlows::Find(int raw, const Endpoint& inside,
@@ -50,44 +55,70 @@ Result<DatagramFlows::Place> DatagramFlows::Find(int raw, const Endpoint& inside
     return found->second;
   auto socket = Dial(tenant_ip_, foreign, SOCK_DGRAM);
   if (!socket) return socket.error();
-  if (flows_.size() >= limit_) {
-    counters_.Add(NetCounter::kLimitUdpFlows);
-    Remove(std::prev(flows_.end()));
-  }
-  flows_.push_front({inside, foreign, raw, std::move(*socket), EventLoop::Clock::now()});
+  if (flows_.size() >= limit_) MakeRoom();
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  ::getsockname(socket->get(), reinterpret_cast<sockaddr*>(&own), &size);
+  flows_.push_front({inside, foreign, raw, std::move(*socket), EventLoop::Clock::now(),
+                     Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&own)).port});
   const Place flow = flows_.begin();
+  ++per_socket_[inside];
   index_.emplace(std::pair(inside, foreign), flow);
-  const Status watched =
-      loop_.Watch(flow->socket.get(), EPOLLIN, [this, flow](uint32_t) { OnReadable(flow); });
-  if (!watched) {
+  Status ready = ReportErrors(flow->socket.get(), foreign.address.family());
+  if (ready)
+    ready = loop_.Watch(flow->socket.get(), EPOLLIN,
+                        [this, flow](uint32_t events) { OnEvents(flow, events); });
+  if (!ready) {
     Remove(flow);
-    return watched.error();
+    return ready.error();
   }
   if (sweep_ == 0) sweep_ = loop_.After(kBetweenSweeps, [this] { Sweep(); });
   return flow;
 }
 
-void DatagramFlows::OnReadable(Place flow) {
+void DatagramFlows::OnEvents(Place flow, uint32_t events) {
   Touch(flow);
-  for (int i = 0; i < kDatagramsPerTurn; ++i) {
-    const ssize_t got = ::recv(flow->socket.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-    if (got < 0) {
-      if (errno != EAGAIN) OnError(*flow, errno);
-      return;
-    }
+  for (int i = 0; (events & EPOLLERR) != 0 && i < kErrorsPerTurn; ++i) {
+    int error = 0;
+    if (!NextError(flow->socket.get(), error)) break;
+    OnError(*flow, error);
+  }
+  for (int i = 0; i < kBatchesPerTurn; ++i) {
+    const auto datagrams = batch_.Receive(flow->socket.get());
+    if (!datagrams) return;
     flow->answered = true;
-    counters_.Add(NetCounter::kDatagramsIn);
-    SendRawDatagram(flow->raw, flow->foreign, flow->inside,
-                    {buffer_.data(), static_cast<size_t>(got)});
+    counters_.Add(NetCounter::kDatagramsIn, datagrams->size());
+    std::array<RawDatagram, DatagramBatch::kMost> inside;
+    for (size_t n = 0; n < datagrams->size(); ++n)
+      inside[n] = {flow->foreign, flow->inside, (*datagrams)[n].payload};
+    SendRawDatagrams(flow->raw, {inside.data(), datagrams->size()});
+    flow->questions -= static_cast<int>(datagrams->size());
+    if (flow->foreign.port == kDns && flow->questions <= 0) return Remove(flow);
+    if (datagrams->size() < DatagramBatch::kMost) return;
   }
 }
 
+void DatagramFlows::MakeRoom() {
+  const auto most =
+      std::max_element(per_socket_.begin(), per_socket_.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto loser = std::find_if(flows_.rbegin(), flows_.rend(),
+                                  [&](const Flow& flow) { return flow.inside == most->first; });
+  counters_.Add(NetCounter::kLimitUdpFlows);
+  Remove(std::prev(loser.base()));
+}
+
+void DatagramFlows::GiveUpPort(uint16_t port) {
+  const auto found = std::find_if(flows_.begin(), flows_.end(),
+                                  [port](const Flow& flow) { return flow.own_port == port; });
+  if (found != flows_.end()) Remove(found);
+}
+
 void DatagramFlows::OnError(const Flow& flow, int error) {
-  if (error == EAGAIN || error == ENOBUFS) return;
+  if (error == 0 || error == EAGAIN || error == ENOBUFS || error == EMSGSIZE) return;
   counters_.Add(error == ECONNREFUSED ? NetCounter::kRefusedUpstream
                                       : NetCounter::kUnreachableUpstream);
-  SendRawUnreachable(flow.raw, error == ECONNREFUSED ? Unreachable::kPort : Unreachable::kHost,
-                     flow.inside, flow.foreign);
+  SendRawUnreachable(flow.raw, ReasonFor(error), flow.inside, flow.foreign);
 }
 
 void DatagramFlows::Touch(Place flow) {
@@ -98,12 +129,14 @@ void DatagramFlows::Touch(Place flow) {
 void DatagramFlows::Remove(Place flow) {
   loop_.Unwatch(flow->socket.get());
   index_.erase({flow->inside, flow->foreign});
+  const auto count = per_socket_.find(flow->inside);
+  if (--count->second == 0) per_socket_.erase(count);
   flows_.erase(flow);
 }
 
 void DatagramFlows::SetLimit(uint64_t flows) {
   limit_ = flows == 0 ? kMostFlows : std::min<uint64_t>(flows, kMostFlows);
-  while (flows_.size() > limit_) Remove(std::prev(flows_.end()));
+  while (flows_.size() > limit_) MakeRoom();
 }
 
 void DatagramFlows::KeepOnly(const std::function<bool(const Endpoint& foreign)>& allowed) {

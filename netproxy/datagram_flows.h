@@ -1,8 +1,10 @@
 // DatagramFlows: UDP between a socket of the tenant's and one foreign address, as long as it is
 // used. Each flow has a socket of the host's, bound to the tenant's IP and connected, so that only
 // that address gets through; what it answers goes inside from where the tenant sent to, and its
-// ICMP errors as ICMP errors. Flows end 30 s after the last datagram, or 180 s if it was ever
-// answered; the one that was used longest ago makes room for a new one. Runs on the loop's thread.
+// ICMP errors as ICMP errors. Flows end 30 s after the last datagram, 180 s if it was ever
+// answered, and at once when every DNS question is. When there are too many, the socket inside that
+// has the most of them loses the one that it has not used for the longest time: who asks all the
+// world does not cost his neighbours theirs. Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +12,12 @@
 #include <list>
 #include <map>
 #include <span>
-#include <vector>
 
 #include "base/counters.h"
 #include "base/event_loop.h"
 #include "base/ip_address.h"
 #include "base/unique_fd.h"
+#include "netproxy/datagram_batch.h"
 
 namespace bailey::netproxy {
 
@@ -25,8 +27,9 @@ class DatagramFlows {
   using Bytes = std::span<const uint8_t>;
 
   // All references outlive this.
-  DatagramFlows(EventLoop& loop, CounterPage<NetCounter>& counters, const IpAddress& tenant_ip)
-      : loop_(loop), counters_(counters), tenant_ip_(tenant_ip) {}
+  DatagramFlows(EventLoop& loop, CounterPage<NetCounter>& counters, DatagramBatch& batch,
+                const IpAddress& tenant_ip)
+      : loop_(loop), counters_(counters), batch_(batch), tenant_ip_(tenant_ip) {}
   ~DatagramFlows();
   DatagramFlows(const DatagramFlows&) = delete;
   DatagramFlows& operator=(const DatagramFlows&) = delete;
@@ -34,9 +37,12 @@ class DatagramFlows {
   bool Has(const Endpoint& inside, const Endpoint& foreign) const {
     return index_.contains({inside, foreign});
   }
-  // Sends `payload` on, by the flow of these two or by a new one. `raw`: for the answers.
-  void Forward(int raw, const Endpoint& inside, const Endpoint& foreign, Bytes payload);
-  // Flows at once; 0, or more than that: kMostFlows. The oldest make room.
+  // Sends `payloads` on, by the flow of these two or by a new one. `raw`: for the answers.
+  void Forward(int raw, const Endpoint& inside, const Endpoint& foreign,
+               std::span<const Bytes> payloads);
+  // Ends the flow whose socket on the host happens to have this port, which the tenant has bound.
+  void GiveUpPort(uint16_t port);
+  // Flows at once; 0, or more than that: kMostFlows.
   void SetLimit(uint64_t flows);
   // Ends the flows to places that a new policy does not allow.
   void KeepOnly(const std::function<bool(const Endpoint& foreign)>& allowed);
@@ -48,24 +54,28 @@ class DatagramFlows {
     int raw;
     UniqueFd socket;
     EventLoop::Clock::time_point used;
+    uint16_t own_port = 0;  // of the socket
     bool answered = false;
+    int questions = 0;  // without an answer yet; counted for DNS alone
   };
   using Place = std::list<Flow>::iterator;  // the most recently used first
 
   Result<Place> Find(int raw, const Endpoint& inside, const Endpoint& foreign);
-  void OnReadable(Place flow);
+  void OnEvents(Place flow, uint32_t events);
   void OnError(const Flow& flow, int error);
+  void MakeRoom();
   void Touch(Place flow);
   void Remove(Place flow);
   void Sweep();
 
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
+  DatagramBatch& batch_;
   const IpAddress tenant_ip_;
   size_t limit_ = kMostFlows;
   std::list<Flow> flows_;
   std::map<std::pair<Endpoint, Endpoint>, Place> index_;
-  std::vector<uint8_t> buffer_ = std::vector<uint8_t>(65536);
+  std::map<Endpoint, size_t> per_socket_;  // flows of one socket inside
   EventLoop::TimerId sweep_ = 0;
 };
 

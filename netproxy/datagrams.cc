@@ -1,12 +1,6 @@
 #include "netproxy/datagrams.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-
 #include <array>
-#include <cstring>
-#include <optional>
 
 #include "base/log.h"
 #include "netproxy/raw_packet.h"
@@ -14,20 +8,7 @@
 namespace bailey::netproxy {
 namespace {
 
-constexpr int kDatagramsPerTurn = 64;
-
-// Where the sender meant it to go: IP_RECVORIGDSTADDR.
-std::optional<Endpoint> OriginalDestination(msghdr& message) {
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    const bool v4 = c->cmsg_level == SOL_IP && c->cmsg_type == IP_ORIGDSTADDR;
-    const bool v6 = c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR;
-    if (!v4 && !v6) continue;
-    sockaddr_storage address{};
-    std::memcpy(&address, CMSG_DATA(c), v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
-    return Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address));
-  }
-  return std::nullopt;
-}
+constexpr int kBatchesPerTurn = 4;
 
 }  // namespace
 
@@ -37,36 +18,46 @@ Status Datagrams::Serve(int capturing, int raw) {
 }
 
 void Datagrams::OnReadable(int capturing, int raw) {
-  for (int i = 0; i < kDatagramsPerTurn; ++i) {
-    sockaddr_storage sender{};
-    alignas(cmsghdr) std::array<char, 256> control{};
-    iovec data{buffer_.data(), buffer_.size()};
-    msghdr message{};
-    message.msg_name = &sender;
-    message.msg_namelen = sizeof sender;
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const ssize_t got = ::recvmsg(capturing, &message, MSG_DONTWAIT);
-    if (got < 0) return;
-    const auto to = OriginalDestination(message);
-    if (!to) continue;
-    OnDatagram(raw, Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&sender)), *to,
-               {buffer_.data(), static_cast<size_t>(got)});
+  for (int i = 0; i < kBatchesPerTurn; ++i) {
+    const auto datagrams = batch_.Receive(capturing);
+    if (!datagrams) return;
+    std::array<Bytes, DatagramBatch::kMost> run;
+    for (size_t first = 0, next = 0; first < datagrams->size(); first = next) {
+      const Datagram& one = (*datagrams)[first];
+      for (next = first; next < datagrams->size(); ++next) {
+        const Datagram& other = (*datagrams)[next];
+        if (other.from != one.from || other.to != one.to) break;
+        run[next - first] = other.payload;
+      }
+      OnDatagrams(raw, one.from, one.to, {run.data(), next - first});
+    }
+    if (datagrams->size() < DatagramBatch::kMost) return;
   }
 }
 
-void Datagrams::OnDatagram(int raw, const Endpoint& from, const Endpoint& to, Bytes payload) {
+void Datagrams::OnDatagrams(int raw, const Endpoint& from, const Endpoint& to,
+                            std::span<const Bytes> payloads) {
   if (!gatekeeper_.SourceIsTenants(from.address)) return;
-  if (gatekeeper_.IsDnsStub(to)) return AskDns(raw, from, to, payload);
-  if (flows_.Has(from, to) || gatekeeper_.AllowsUdp(to))
-    return flows_.Forward(raw, from, to, payload);
-  SendRawUnreachable(raw, Unreachable::kProhibited, from, to);
+  if (gatekeeper_.IsDnsStub(to)) {
+    for (const Bytes query : payloads) AskDns(raw, from, to, query);
+    return;
+  }
+  const bool published =
+      from.address == gatekeeper_.policy().config().ip && ways_.published.Has(from.port);
+  if (published && ways_.published.HasGuest(from.port, to))
+    return ways_.published.Send(from.port, to, payloads);
+  // What was begun before the port was published goes on as it was.
+  const bool flows = ways_.flows.Has(from, to);
+  if (!flows && !gatekeeper_.AllowsUdp(to)) {
+    SendRawUnreachable(raw, Unreachable::kProhibited, from, to);
+    return;
+  }
+  if (published && !flows) return ways_.published.Send(from.port, to, payloads);
+  ways_.flows.Forward(raw, from, to, payloads);
 }
 
 void Datagrams::AskDns(int raw, const Endpoint& from, const Endpoint& to, Bytes query) {
-  ask_dns_(query, [raw, from, to](Bytes answer) {
+  ways_.ask_dns(query, [raw, from, to](Bytes answer) {
     if (const Status sent = SendRawDatagram(raw, to, from, answer); !sent)
       LogWarning(sent.error().Message());
   });

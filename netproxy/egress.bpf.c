@@ -11,6 +11,7 @@
 
 #include "netproxy/bpf_types.h"
 
+#define IPPROTO_UDP 17
 #define EACCES 13
 #define EADDRNOTAVAIL 99
 #define REFUSE 0
@@ -41,6 +42,15 @@ struct {
   __type(value, struct bailey_denials);
 } denials SEC(".maps");
 
+// Filled by the proxy with those guests alone whom the policy would not let be answered.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, BAILEY_MOST_GUESTS);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct bailey_guest);
+  __type(value, __u8);
+} guests SEC(".maps");
+
 // One byte of notice for the proxy: there is something new in `denials`.
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -65,28 +75,46 @@ static __always_inline int Refuse(__u32 reason, int error) {
   return REFUSE;
 }
 
+// The reason to deny, or -1.
 static __always_inline int Judge(const struct bailey_egress_value* value, __u32 port) {
   // A lookup that finds nothing has lost its map.
-  if (!value) return Refuse(REASON_RULE, EACCES);
+  if (!value) return REASON_RULE;
 #pragma unroll
   for (int i = 0; i < BAILEY_EGRESS_PORTS; ++i)
     if (port <= value->ports[i].last_port)
-      return value->ports[i].deny ? Refuse(value->ports[i].reason, EACCES) : LET_THROUGH;
-  return Refuse(REASON_RULE, EACCES);
+      return value->ports[i].deny ? value->ports[i].reason : -1;
+  return REASON_RULE;
+}
+
+static __always_inline int IsGuest(struct bpf_sock_addr* ctx, struct bailey_guest* guest) {
+  if (ctx->protocol != IPPROTO_UDP) return 0;
+  struct bpf_sock* socket = ctx->sk;
+  if (!socket) return 0;
+  guest->port = bpf_ntohs(ctx->user_port);
+  guest->own_port = socket->src_port;
+  return bpf_map_lookup_elem(&guests, guest) != 0;
 }
 
 static __always_inline int Judge4(struct bpf_sock_addr* ctx) {
   struct bailey_egress_key4 key = {.prefix = 32};
   __u32 address = ctx->user_ip4;
   __builtin_memcpy(key.address, &address, sizeof key.address);
-  return Judge(bpf_map_lookup_elem(&egress4, &key), bpf_ntohs(ctx->user_port));
+  int reason = Judge(bpf_map_lookup_elem(&egress4, &key), bpf_ntohs(ctx->user_port));
+  if (reason < 0) return LET_THROUGH;
+  struct bailey_guest guest = {};
+  __builtin_memcpy(guest.address, &address, sizeof address);
+  return IsGuest(ctx, &guest) ? LET_THROUGH : Refuse(reason, EACCES);
 }
 
 static __always_inline int Judge6(struct bpf_sock_addr* ctx) {
   struct bailey_egress_key6 key = {.prefix = 128};
   __u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
   __builtin_memcpy(key.address, address, sizeof key.address);
-  return Judge(bpf_map_lookup_elem(&egress6, &key), bpf_ntohs(ctx->user_port));
+  int reason = Judge(bpf_map_lookup_elem(&egress6, &key), bpf_ntohs(ctx->user_port));
+  if (reason < 0) return LET_THROUGH;
+  struct bailey_guest guest = {.v6 = 1};
+  __builtin_memcpy(guest.address, address, sizeof address);
+  return IsGuest(ctx, &guest) ? LET_THROUGH : Refuse(reason, EACCES);
 }
 
 SEC("cgroup/connect4")

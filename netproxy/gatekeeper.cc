@@ -16,13 +16,13 @@ bool Gatekeeper::SourceIsTenants(const IpAddress& from) {
   return false;
 }
 
-bool Gatekeeper::Allows(const Endpoint& to, bool tcp) {
+bool Gatekeeper::Allows(const Endpoint& to, Transport transport) {
   const Judgement judgement = policy_->Judge(to);
   switch (judgement.verdict) {
     case Verdict::kAllow:
       return true;
     case Verdict::kAskPeer:
-      if (tcp && IsPublished(to)) return true;
+      if (IsPublished(transport, to)) return true;
       counters_.Add(DenialCounter(DenyReason::kTenant));
       return false;
     case Verdict::kDeny:
@@ -34,8 +34,8 @@ bool Gatekeeper::Allows(const Endpoint& to, bool tcp) {
 
 // A listener on the wildcard would be the host's own: only what is bound to exactly this address,
 // and owned by a tenant's proxy, is a tenant's.
-bool Gatekeeper::IsPublished(const Endpoint& to) const {
-  const auto listener = host_.ListenerFor(to);
+bool Gatekeeper::IsPublished(Transport transport, const Endpoint& to) const {
+  const auto listener = host_.ListenerFor(transport, to);
   return listener.has_value() && listener->place == to &&
          policy_->config().tenant_uids.Contains(listener->uid);
 }

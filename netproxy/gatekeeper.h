@@ -27,13 +27,12 @@ class Gatekeeper {
   bool IsDnsStub(const Endpoint& to) const;
   // The source of what left a socket inside: the tenant's address or its loopback.
   bool SourceIsTenants(const IpAddress& from);
-  bool AllowsTcp(const Endpoint& to) { return Allows(to, true); }
-  // Other tenants publish no UDP.
-  bool AllowsUdp(const Endpoint& to) { return Allows(to, false); }
+  bool AllowsTcp(const Endpoint& to) { return Allows(to, Transport::kTcp); }
+  bool AllowsUdp(const Endpoint& to) { return Allows(to, Transport::kUdp); }
 
  private:
-  bool Allows(const Endpoint& to, bool tcp);
-  bool IsPublished(const Endpoint& to) const;
+  bool Allows(const Endpoint& to, Transport transport);
+  bool IsPublished(Transport transport, const Endpoint& to) const;
 
   std::unique_ptr<EgressPolicy> policy_;
   CounterPage<NetCounter>& counters_;

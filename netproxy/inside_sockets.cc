@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint16_t kPort = 65535;
 constexpr int kBacklog = 4096;
+constexpr int kDatagramBuffer = 1 << 20;  // bursts of all sockets of the tenant meet in one
 
 // Nobody's addresses (RFC 7600's dummy, RFC 6666's discard prefix): never the tenant's, so that
 // the ordinary lookup cannot find these sockets, nor a bind of the tenant's conflict with them.
@@ -34,9 +35,13 @@ Result<UniqueFd> CapturingSocket(int family, int type) {
   // Inherited by accepted sockets, which occupy the remote port's number: without it, a connection
   // to some :443 would keep the tenant from listening on 443.
   BAILEY_TRY(SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
-  if (type == SOCK_DGRAM)
+  if (type == SOCK_DGRAM) {
+    const int bytes = kDatagramBuffer;
+    if (::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
+      return Errno("SO_RCVBUFFORCE");
     BAILEY_TRY(SetOption(fd.get(), v6 ? SOL_IPV6 : SOL_IP,
                          v6 ? IPV6_RECVORIGDSTADDR : IP_RECVORIGDSTADDR, "IP_RECVORIGDSTADDR"));
+  }
   sockaddr_storage address{};
   const socklen_t size = Place(family).ToSockaddr(&address);
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0)

@@ -1,7 +1,5 @@
 #include "netproxy/kept_fds.h"
 
-#include <charconv>
-#include <cstdint>
 #include <utility>
 
 namespace bailey::netproxy {
@@ -23,18 +21,17 @@ Status KeptFds::Require(const std::vector<std::string>& names) const {
   return {};
 }
 
-std::vector<std::pair<uint16_t, UniqueFd>> KeptFds::TakeListeners() {
-  std::vector<std::pair<uint16_t, UniqueFd>> listeners;
+std::vector<std::pair<PublishedPort, UniqueFd>> KeptFds::TakeListeners() {
+  std::vector<std::pair<PublishedPort, UniqueFd>> listeners;
   for (auto entry = fds_.begin(); entry != fds_.end();) {
-    uint16_t port = 0;
     const std::string_view name = entry->first;
-    const char* const end = name.data() + name.size();
-    if (!name.starts_with(kListenerPrefix) ||
-        std::from_chars(name.data() + kListenerPrefix.size(), end, port).ptr != end || port == 0) {
+    const auto port = PublishedPort::Parse(
+        name.starts_with(kListenerPrefix) ? name.substr(kListenerPrefix.size()) : "");
+    if (!port) {
       ++entry;
       continue;
     }
-    listeners.emplace_back(port, std::move(entry->second));
+    listeners.emplace_back(*port, std::move(entry->second));
     entry = fds_.erase(entry);
   }
   return listeners;

@@ -8,12 +8,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/publish_rule.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace bailey::netproxy {
 
-// Published listeners are kept under this prefix and their port: "listener:80".
+// Published sockets are kept under this prefix and their port: "listener:80", "listener:53/udp".
 inline constexpr std::string_view kListenerPrefix = "listener:";
 
 class KeptFds {
@@ -26,7 +27,7 @@ class KeptFds {
   // Fails with ENOENT, naming the first of `names` that is missing.
   Status Require(const std::vector<std::string>& names) const;
   // Takes the adopted listeners out: pairs of port and descriptor.
-  std::vector<std::pair<uint16_t, UniqueFd>> TakeListeners();
+  std::vector<std::pair<PublishedPort, UniqueFd>> TakeListeners();
 
   std::vector<std::string> Names() const;
   const std::map<std::string, UniqueFd, std::less<>>& all() const { return fds_; }

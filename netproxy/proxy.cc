@@ -33,19 +33,51 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
             parts_.kept.Get(kRaw4), parts_.kept.Get(kRaw6)),
       outbound_(parts_.loop, gatekeeper_, admission_, relays_, held_, *parts_.counters.get(),
                 [this](UniqueFd connection) { dns_.Serve(std::move(connection)); }),
-      flows_(parts_.loop, *parts_.counters.get(), config_.ip),
-      datagrams_(parts_.loop, gatekeeper_, flows_,
-                 [this](Datagrams::Bytes query, Datagrams::Reply reply) {
-                   dns_.Ask(query, std::move(reply));
-                 }),
+      flows_(parts_.loop, *parts_.counters.get(), batch_, config_.ip),
+      published_datagrams_(parts_.loop, *parts_.counters.get(), gatekeeper_, batch_,
+                           {config_.ip, parts_.kept.Get(config_.ip.is_v6() ? kRaw6 : kRaw4),
+                            [this](const bailey_guest& guest, bool present) {
+                              SetGuest(parts_.kept, guest, present);
+                            }}),
+      datagrams_(parts_.loop, gatekeeper_, batch_,
+                 {flows_, published_datagrams_,
+                  [this](Datagrams::Bytes query, Datagrams::Reply reply) {
+                    dns_.Ask(query, std::move(reply));
+                  }}),
       inbound_(parts_.loop, admission_, relays_, config_.ip,
                [this](size_t count) { parts_.link.AskForSockets(count); }),
-      publisher_(parts_.loop, *parts_.counters.get(), inbound_,
-                 {config_.ip, SocketDiag(parts_.kept.Get(kDiag)), parts_.listen_events.get(),
-                  parts_.denials, config_.publish,
-                  [this](uint16_t port) { parts_.link.AskForListener(port); },
-                  [this](uint16_t port) { parts_.link.GiveUpListener(port); }}),
+      publisher_(parts_.loop, *parts_.counters.get(), Publishing()),
       denial_report_(parts_.loop, *parts_.counters.get(), *parts_.denials, *parts_.denial_notices) {
+}
+
+PublisherOptions Proxy::Publishing() {
+  return {
+      .tenant_ip = config_.ip,
+      .inside = SocketDiag(parts_.kept.Get(kDiag)),
+      .events = parts_.listen_events.get(),
+      .shared = parts_.denials,
+      .rules = config_.publish,
+      .was_bound = [this](uint64_t cookie) { return WasBound(parts_.kept, cookie); },
+      .ask_for_listener =
+          [this](PublishedPort port) {
+            if (port.transport == Transport::kUdp) flows_.GiveUpPort(port.port);
+            parts_.link.AskForListener(port);
+          },
+      .give_up_listener = [this](PublishedPort port) { parts_.link.GiveUpListener(port); },
+      .serve =
+          [this](PublishedPort port, UniqueFd socket) {
+            return port.transport == Transport::kUdp
+                       ? published_datagrams_.Publish(port.port, std::move(socket))
+                       : inbound_.Publish(port.port, std::move(socket));
+          },
+      .withdraw =
+          [this](PublishedPort port) {
+            if (port.transport == Transport::kUdp)
+              published_datagrams_.Withdraw(port.port);
+            else
+              inbound_.Withdraw(port.port);
+          },
+  };
 }
 
 Status Proxy::Start() {
@@ -78,7 +110,7 @@ Status Proxy::ServeSupervisor() {
   return parts_.link.Serve(
       parts_.loop,
       {.on_listener =
-           [this](uint16_t port, int error, UniqueFd listener) {
+           [this](PublishedPort port, int error, UniqueFd listener) {
              publisher_.OnListener(port, error, std::move(listener));
            },
        .on_inside =
@@ -104,6 +136,7 @@ Status Proxy::ApplyPolicy() {
   flows_.KeepOnly([this](const Endpoint& to) {
     return gatekeeper_.policy().Judge(to).verdict == Verdict::kAllow;
   });
+  published_datagrams_.ApplyPolicy();
   return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);
 }
 
@@ -120,7 +153,7 @@ void Proxy::OnConfig(std::string_view message) {
   config_ = std::move(*config);
   ApplyLimits();
   dns_.SetResolvers(config_.resolvers);
-  publisher_.SetPorts(config_.publish);
+  publisher_.SetRules(config_.publish);
   if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
 }
 

@@ -9,6 +9,7 @@
 #include "base/counters.h"
 #include "base/event_loop.h"
 #include "netproxy/admission.h"
+#include "netproxy/datagram_batch.h"
 #include "netproxy/datagram_flows.h"
 #include "netproxy/datagrams.h"
 #include "netproxy/denial_report.h"
@@ -19,6 +20,7 @@
 #include "netproxy/inbound.h"
 #include "netproxy/kept_fds.h"
 #include "netproxy/outbound.h"
+#include "netproxy/published_datagrams.h"
 #include "netproxy/publisher.h"
 #include "netproxy/relay_table.h"
 #include "netproxy/supervisor_link.h"
@@ -51,6 +53,7 @@ class Proxy {
 
  private:
   Status ServeInside();
+  PublisherOptions Publishing();
   Status ServeSupervisor();
   Status ApplyPolicy();
   void ApplyLimits();
@@ -66,7 +69,9 @@ class Proxy {
   DnsStub dns_;
   HeldConnects held_;
   Outbound outbound_;
+  DatagramBatch batch_;
   DatagramFlows flows_;
+  PublishedDatagrams published_datagrams_;
   Datagrams datagrams_;
   Inbound inbound_;
   Publisher publisher_;

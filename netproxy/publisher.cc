@@ -16,7 +16,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{1000}, kLastRetry{60'000};
 
-bool IsListening(int socket) {
+// A withdrawn listener has been shut down; a withdrawn UDP socket is looked after by LookAtAll().
+bool IsListening(Transport transport, int socket) {
+  if (transport == Transport::kUdp) return true;
   int listening = 0;
   socklen_t size = sizeof listening;
   return ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
@@ -24,22 +26,21 @@ bool IsListening(int socket) {
 
 }  // namespace
 
-Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Inbound& inbound,
-                     PublisherOptions options)
-    : loop_(loop), counters_(counters), inbound_(inbound), options_(std::move(options)) {}
+Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, PublisherOptions options)
+    : loop_(loop), counters_(counters), options_(std::move(options)) {}
 
 Publisher::~Publisher() {
   loop_.Unwatch(options_.events->fd());
   for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
 }
 
-Status Publisher::Start(std::vector<std::pair<uint16_t, UniqueFd>>&& adopted) {
+Status Publisher::Start(std::vector<std::pair<PublishedPort, UniqueFd>>&& adopted) {
   for (auto& [port, listener] : adopted) {
-    if (!IsListening(listener.get())) {  // withdrawn just before that proxy died
+    if (!IsListening(port.transport, listener.get())) {  // withdrawn just before that proxy died
       options_.give_up_listener(port);
       continue;
     }
-    BAILEY_TRY(inbound_.Publish(port, std::move(listener)));
+    BAILEY_TRY(options_.serve(port, std::move(listener)));
     ports_[port].state = Port::State::kPublished;
   }
   // First all that is there, then the events: one that closes what was seen comes later.
@@ -59,14 +60,15 @@ void Publisher::OnEvent(std::span<const std::byte> record) {
   bailey_listen_event event{};
   if (record.size() < sizeof event) return;
   std::memcpy(&event, record.data(), sizeof event);
+  const PublishedPort port{event.udp != 0 ? Transport::kUdp : Transport::kTcp, event.port};
   if (event.closed != 0)
-    OnClosed(event.cookie, event.port);
+    OnClosed(event.cookie, port);
   else
-    OnOpened(event.cookie, event.port);
+    OnOpened(event.cookie, port);
 }
 
-void Publisher::OnOpened(uint64_t cookie, uint16_t port) {
-  const auto sockets = options_.inside.Listeners(port);
+void Publisher::OnOpened(uint64_t cookie, PublishedPort port) {
+  const auto sockets = options_.inside.Listeners(port.transport, port.port);
   if (!sockets) return LogWarning(sockets.error().Message());
   // Only this one: another that is about to close may still be on the list, and its event past.
   for (const ListeningSocket& socket : *sockets)
@@ -74,7 +76,7 @@ void Publisher::OnOpened(uint64_t cookie, uint16_t port) {
   Settle(port);
 }
 
-void Publisher::OnClosed(uint64_t cookie, uint16_t port) {
+void Publisher::OnClosed(uint64_t cookie, PublishedPort port) {
   const auto found = listening_.find(port);
   if (found == listening_.end()) return;
   found->second.erase(cookie);
@@ -83,19 +85,27 @@ void Publisher::OnClosed(uint64_t cookie, uint16_t port) {
 }
 
 Status Publisher::LookAtAll() {
-  const auto sockets = options_.inside.Listeners();
-  if (!sockets) return sockets.error();
-  std::set<uint16_t> touched;
+  std::set<PublishedPort> touched;
   for (const auto& [port, cookies] : listening_) touched.insert(port);
   for (const auto& [port, state] : ports_) touched.insert(port);
   listening_.clear();
+  BAILEY_TRY(LookAtAll(Transport::kTcp, touched));
+  BAILEY_TRY(LookAtAll(Transport::kUdp, touched));
+  for (const PublishedPort port : touched) Settle(port);
+  CountPublished();
+  return {};
+}
+
+Status Publisher::LookAtAll(Transport transport, std::set<PublishedPort>& touched) {
+  const auto sockets = options_.inside.Listeners(transport);
+  if (!sockets) return sockets.error();
   for (const ListeningSocket& socket : *sockets) {
     if (!Serves(socket)) continue;
-    listening_[socket.place.port].insert(socket.cookie);
-    touched.insert(socket.place.port);
+    if (transport == Transport::kUdp && !options_.was_bound(socket.cookie)) continue;
+    const PublishedPort port{transport, socket.place.port};
+    listening_[port].insert(socket.cookie);
+    touched.insert(port);
   }
-  for (const uint16_t port : touched) Settle(port);
-  CountPublished();
   return {};
 }
 
@@ -108,13 +118,11 @@ bool Publisher::Serves(const ListeningSocket& socket) const {
   return place == any4 || (place == any6 && !socket.v6_only);
 }
 
-bool Publisher::IsWanted(uint16_t port) const {
-  if (!listening_.contains(port)) return false;
-  return !options_.ports ||
-         std::find(options_.ports->begin(), options_.ports->end(), port) != options_.ports->end();
+bool Publisher::IsWanted(PublishedPort port) const {
+  return listening_.contains(port) && MayPublish(options_.rules, port);
 }
 
-void Publisher::Settle(uint16_t port) {
+void Publisher::Settle(PublishedPort port) {
   const auto found = ports_.find(port);
   if (IsWanted(port)) {
     if (found == ports_.end()) Ask(port);
@@ -124,16 +132,16 @@ void Publisher::Settle(uint16_t port) {
   if (found != ports_.end() && found->second.state != Port::State::kAsked) Withdraw(port);
 }
 
-void Publisher::Ask(uint16_t port) {
+void Publisher::Ask(PublishedPort port) {
   ports_[port].state = Port::State::kAsked;
   options_.ask_for_listener(port);
 }
 
-void Publisher::OnListener(uint16_t port, int error, UniqueFd listener) {
+void Publisher::OnListener(PublishedPort port, int error, UniqueFd listener) {
   const auto found = ports_.find(port);
   if (found == ports_.end() || found->second.state != Port::State::kAsked) return;
   if (error == 0 && listener) {
-    const Status served = inbound_.Publish(port, std::move(listener));
+    const Status served = options_.serve(port, std::move(listener));
     if (!served) LogError(served.error().Message());
     found->second.state = Port::State::kPublished;
     CountPublished();
@@ -143,34 +151,34 @@ void Publisher::OnListener(uint16_t port, int error, UniqueFd listener) {
     ports_.erase(found);
     return;
   }
-  LogWarning("port " + std::to_string(port) +
+  LogWarning("port " + port.ToString() +
              " is not published: " + std::generic_category().message(error));
   Retry(port);
 }
 
-void Publisher::Retry(uint16_t port) {
+void Publisher::Retry(PublishedPort port) {
   Port& entry = ports_[port];
   entry.state = Port::State::kRefused;
   entry.retry_after = std::clamp(entry.retry_after * 2, kFirstRetry, kLastRetry);
   entry.retry = loop_.After(entry.retry_after, [this, port] { Ask(port); });
 }
 
-void Publisher::Withdraw(uint16_t port) {
+void Publisher::Withdraw(PublishedPort port) {
   const auto found = ports_.find(port);
   loop_.Cancel(found->second.retry);
   if (found->second.state == Port::State::kPublished) {
-    inbound_.Withdraw(port);
+    options_.withdraw(port);
     options_.give_up_listener(port);
   }
   ports_.erase(found);
   CountPublished();
 }
 
-void Publisher::SetPorts(std::optional<std::vector<uint16_t>> ports) {
-  options_.ports = std::move(ports);
-  std::set<uint16_t> touched;
+void Publisher::SetRules(std::optional<std::vector<PublishRule>> rules) {
+  options_.rules = std::move(rules);
+  std::set<PublishedPort> touched;
   for (const auto& [port, cookies] : listening_) touched.insert(port);
-  for (const uint16_t port : touched) Settle(port);
+  for (const PublishedPort port : touched) Settle(port);
 }
 
 void Publisher::CountPublished() {

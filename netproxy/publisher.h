@@ -1,8 +1,8 @@
-// Publisher: what the tenant listens on is listened on by the host, at the tenant's IP and the same
-// port, as far as the configuration allows. Events of the `listening` program say which socket has
-// come or gone; sock_diag says what it is bound to. A port that the host will not give (taken by
-// somebody else) is asked for again, ever more slowly, while the tenant listens on it.
-// Runs on the loop's thread.
+// Publisher: what the tenant listens on, and what UDP sockets it binds, has its counterpart on the
+// host, at the tenant's IP and the same port, as far as the configuration allows. Events of the
+// `listening` program say which socket has come or gone; sock_diag says what it is bound to. A port
+// that the host will not give (taken by somebody else) is asked for again, ever more slowly, while
+// the tenant listens on it. Runs on the loop's thread.
 #pragma once
 
 #include <chrono>
@@ -17,36 +17,39 @@
 
 #include "base/counters.h"
 #include "base/event_loop.h"
+#include "base/publish_rule.h"
 #include "netproxy/bpf_ring.h"
 #include "netproxy/bpf_types.h"
-#include "netproxy/inbound.h"
 #include "netproxy/socket_diag.h"
 
 namespace bailey::netproxy {
 
 struct PublisherOptions {
   IpAddress tenant_ip;
-  SocketDiag inside;                               // looks at the tenant's namespace
-  BpfRing* events;                                 // of the `listening` program
-  bailey_denials* shared;                          // where it says that it lost some
-  std::optional<std::vector<uint16_t>> ports;      // nullopt: all
-  std::function<void(uint16_t)> ask_for_listener;  // the answer comes through OnListener
-  std::function<void(uint16_t)> give_up_listener;  // drop what the supervisor keeps of it
+  SocketDiag inside;                                    // looks at the tenant's namespace
+  BpfRing* events;                                      // of the `listening` program
+  bailey_denials* shared;                               // where it says that it lost some
+  std::optional<std::vector<PublishRule>> rules;        // nullopt: all
+  std::function<bool(uint64_t cookie)> was_bound;       // a UDP socket, by the tenant
+  std::function<void(PublishedPort)> ask_for_listener;  // the answer comes through OnListener
+  std::function<void(PublishedPort)> give_up_listener;  // drop what the supervisor keeps of it
+  // Whoever serves a published socket.
+  std::function<Status(PublishedPort, UniqueFd)> serve;
+  std::function<void(PublishedPort)> withdraw;
 };
 
 class Publisher {
  public:
   // All references outlive this.
-  Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Inbound& inbound,
-            PublisherOptions options);
+  Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, PublisherOptions options);
   ~Publisher();
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
   // `adopted`: what an earlier proxy had published.
-  Status Start(std::vector<std::pair<uint16_t, UniqueFd>>&& adopted);
-  void OnListener(uint16_t port, int error, UniqueFd listener);
-  void SetPorts(std::optional<std::vector<uint16_t>> ports);
+  Status Start(std::vector<std::pair<PublishedPort, UniqueFd>>&& adopted);
+  void OnListener(PublishedPort port, int error, UniqueFd listener);
+  void SetRules(std::optional<std::vector<PublishRule>> rules);
 
  private:
   struct Port {
@@ -57,23 +60,23 @@ class Publisher {
 
   void OnEvents();
   void OnEvent(std::span<const std::byte> record);
-  void OnOpened(uint64_t cookie, uint16_t port);
-  void OnClosed(uint64_t cookie, uint16_t port);
+  void OnOpened(uint64_t cookie, PublishedPort port);
+  void OnClosed(uint64_t cookie, PublishedPort port);
   Status LookAtAll();
+  Status LookAtAll(Transport transport, std::set<PublishedPort>& touched);
   bool Serves(const ListeningSocket& socket) const;
-  bool IsWanted(uint16_t port) const;
-  void Settle(uint16_t port);
-  void Ask(uint16_t port);
-  void Retry(uint16_t port);
-  void Withdraw(uint16_t port);
+  bool IsWanted(PublishedPort port) const;
+  void Settle(PublishedPort port);
+  void Ask(PublishedPort port);
+  void Retry(PublishedPort port);
+  void Withdraw(PublishedPort port);
   void CountPublished();
 
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
-  Inbound& inbound_;
   PublisherOptions options_;
-  std::map<uint16_t, std::set<uint64_t>> listening_;  // cookies of sockets that serve the IP
-  std::map<uint16_t, Port> ports_;
+  std::map<PublishedPort, std::set<uint64_t>> listening_;  // cookies of sockets that serve the IP
+  std::map<PublishedPort, Port> ports_;
 };
 
 }  // namespace bailey::netproxy

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -19,7 +20,8 @@ namespace {
 
 using Bytes = std::span<const uint8_t>;
 
-constexpr size_t kMostPayload = 65'000;  // lo takes it unfragmented
+constexpr size_t kMostPayload = 65'507;  // of IPv4; lo takes it unfragmented
+constexpr size_t kBurst = 32;
 constexpr uint8_t kHops = 64;
 constexpr size_t kIcmpChecksumOffset = 2;
 
@@ -56,6 +58,7 @@ udphdr UdpHeader(const Endpoint& from, const Endpoint& to, Bytes payload) {
   header.uh_sport = htons(from.port);
   header.uh_dport = htons(to.port);
   header.uh_ulen = htons(static_cast<uint16_t>(length));
+  if (!to.address.is_v6()) return header;  // IPv4 may go without (RFC 768), and lo loses nothing
   uint32_t sum = PseudoSum(from.address, to.address, IPPROTO_UDP, length);
   sum = Sum(payload, Sum(AsBytes(header), sum));
   const auto checksum = static_cast<uint16_t>(~sum);
@@ -63,30 +66,40 @@ udphdr UdpHeader(const Endpoint& from, const Endpoint& to, Bytes payload) {
   return header;
 }
 
+struct Header {
+  std::array<uint8_t, sizeof(ip6_hdr)> bytes{};
+  size_t size = 0;
+  template <class T>
+  explicit Header(const T& header) : size(sizeof header) {
+    std::memcpy(bytes.data(), &header, sizeof header);
+  }
+  Header() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  operator Bytes() const { return {bytes.data(), size}; }
+};
+
 // The kernel fills in IPv4's id and checksum: raw(7).
-std::vector<uint8_t> IpHeader(const IpAddress& from, const IpAddress& to, uint8_t protocol,
-                              size_t size) {
+Header IpHeader(const IpAddress& from, const IpAddress& to, uint8_t protocol, size_t size,
+                uint8_t hops = kHops) {
   if (to.is_v6()) {
     ip6_hdr header{};
     header.ip6_vfc = 6 << 4;
     header.ip6_plen = htons(static_cast<uint16_t>(size));
     header.ip6_nxt = protocol;
-    header.ip6_hlim = kHops;
+    header.ip6_hlim = hops;
     std::memcpy(&header.ip6_src, from.bytes().data(), sizeof header.ip6_src);
     std::memcpy(&header.ip6_dst, to.bytes().data(), sizeof header.ip6_dst);
-    const Bytes bytes = AsBytes(header);
-    return {bytes.begin(), bytes.end()};
+    return Header(header);
   }
   ip header{};
   header.ip_v = 4;
   header.ip_hl = sizeof header / 4;
   header.ip_len = htons(static_cast<uint16_t>(sizeof header + size));
-  header.ip_ttl = kHops;
+  header.ip_ttl = hops;
   header.ip_p = protocol;
   header.ip_src.s_addr = htonl(from.v4());
   header.ip_dst.s_addr = htonl(to.v4());
-  const Bytes bytes = AsBytes(header);
-  return {bytes.begin(), bytes.end()};
+  return Header(header);
 }
 
 Status SendPacket(int raw, const IpAddress& to, const std::array<Bytes, 3>& parts) {
@@ -118,20 +131,76 @@ uint8_t CodeOf(Unreachable reason, bool v6) {
   return v6 ? ICMP6_DST_UNREACH_ADMIN : ICMP_PKT_FILTERED;
 }
 
+// One datagram of a burst, as sendmmsg(2) wants it.
+struct Packet {
+  Header header;
+  udphdr udp;
+  std::array<iovec, 3> parts;
+  sockaddr_storage address;
+};
+
+void Fill(const RawDatagram& datagram, Packet& packet, mmsghdr& message) {
+  const auto& [from, to, payload] = datagram;
+  packet.udp = UdpHeader(from, to, payload);
+  packet.header = IpHeader(from.address, to.address, IPPROTO_UDP, sizeof(udphdr) + payload.size());
+  packet.parts = {iovec{packet.header.bytes.data(), packet.header.size},
+                  iovec{&packet.udp, sizeof packet.udp},
+                  iovec{const_cast<uint8_t*>(payload.data()), payload.size()}};
+  message = {};
+  message.msg_hdr.msg_name = &packet.address;
+  message.msg_hdr.msg_namelen = Endpoint{to.address, 0}.ToSockaddr(&packet.address);
+  message.msg_hdr.msg_iov = packet.parts.data();
+  message.msg_hdr.msg_iovlen = packet.parts.size();
+}
+
 }  // namespace
 
 Status SendRawDatagram(int raw, const Endpoint& from, const Endpoint& to, Bytes payload) {
   if (payload.size() > kMostPayload) return Errno("datagram to " + to.ToString(), EMSGSIZE);
   const udphdr udp = UdpHeader(from, to, payload);
-  const std::vector<uint8_t> header =
+  const Header header =
       IpHeader(from.address, to.address, IPPROTO_UDP, sizeof udp + payload.size());
   return SendPacket(raw, to.address, {header, AsBytes(udp), payload});
+}
+
+void SendRawDatagrams(int raw, std::span<const RawDatagram> datagrams) {
+  std::array<Packet, kBurst> packets;
+  std::array<mmsghdr, kBurst> messages;
+  while (!datagrams.empty()) {
+    const auto now = datagrams.first(std::min(datagrams.size(), kBurst));
+    datagrams = datagrams.subspan(now.size());
+    unsigned count = 0;
+    for (const RawDatagram& each : now)
+      if (each.payload.size() <= kMostPayload) {
+        Fill(each, packets[count], messages[count]);
+        ++count;
+      }
+    for (unsigned done = 0; done < count;) {
+      const int sent = ::sendmmsg(raw, messages.data() + done, count - done, MSG_NOSIGNAL);
+      done += sent > 0 ? static_cast<unsigned>(sent) : 1;  // the one that failed is lost
+    }
+  }
+}
+
+Unreachable ReasonFor(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+      return Unreachable::kPort;
+    case ENETUNREACH:
+      return Unreachable::kNetwork;
+    case EACCES:
+    case EPERM:
+      return Unreachable::kProhibited;
+    default:
+      return Unreachable::kHost;
+  }
 }
 
 Status SendRawUnreachable(int raw, Unreachable reason, const Endpoint& from, const Endpoint& to) {
   // What it is about: the headers of the datagram, by which the kernel finds the socket.
   const udphdr udp = UdpHeader(from, to, {});
-  std::vector<uint8_t> about = IpHeader(from.address, to.address, IPPROTO_UDP, sizeof udp);
+  const Header header = IpHeader(from.address, to.address, IPPROTO_UDP, sizeof udp);
+  std::vector<uint8_t> about(header.bytes.begin(), header.bytes.begin() + header.size);
   const Bytes ports = AsBytes(udp);
   about.insert(about.end(), ports.begin(), ports.end());
   return SendRawIcmp(raw, reason, to.address, from.address, about);
@@ -159,8 +228,8 @@ Status SendRawIcmp(int raw, Unreachable reason, const IpAddress& from, const IpA
 }
 
 Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uint8_t protocol,
-                        Bytes transport) {
-  const std::vector<uint8_t> header = IpHeader(from, to, protocol, transport.size());
+                        Bytes transport, uint8_t hops) {
+  const Header header = IpHeader(from, to, protocol, transport.size(), hops);
   return SendPacket(raw, to, {header, transport, {}});
 }
 

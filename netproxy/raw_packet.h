@@ -16,7 +16,16 @@ namespace bailey::netproxy {
 Status SendRawDatagram(int raw, const Endpoint& from, const Endpoint& to,
                        std::span<const uint8_t> payload);
 
+// Many, in as few system calls as can be. What the kernel does not take is lost, as UDP may be.
+struct RawDatagram {
+  Endpoint from, to;
+  std::span<const uint8_t> payload;
+};
+void SendRawDatagrams(int raw, std::span<const RawDatagram> datagrams);
+
 enum class Unreachable { kPort, kHost, kNetwork, kProhibited };
+// What tells a program inside of this errno of a socket outside, as far as ICMP can.
+Unreachable ReasonFor(int error);
 
 // An ICMP error of `to`'s about a UDP datagram that `from`, inside, has sent there: what its socket
 // reports as ECONNREFUSED or EHOSTUNREACH.
@@ -28,7 +37,7 @@ Status SendRawIcmp(int raw, Unreachable reason, const IpAddress& from, const IpA
 
 // `transport` after an IP header of ours, and a packet that has one already.
 Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uint8_t protocol,
-                        std::span<const uint8_t> transport);
+                        std::span<const uint8_t> transport, uint8_t hops = 64);
 Status SendRawPacket(int raw, const IpAddress& to, std::span<const uint8_t> packet);
 
 // Writes the checksum of `transport` (header and data), which is at `offset` in it.

@@ -26,14 +26,19 @@ struct Request {
   inet_diag_req_v2 body{};
 };
 
-Request MakeRequest(int family, uint16_t flags) {
+// A UDP socket is "closed" until it is connected. A connected one keeps its port.
+constexpr uint32_t kTcpStates = 1U << TCP_LISTEN;
+constexpr uint32_t kUdpStates = 1U << TCP_CLOSE | 1U << TCP_ESTABLISHED;
+
+Request MakeRequest(int family, Transport transport, uint16_t flags) {
   Request request;
   request.header.nlmsg_len = sizeof request;
   request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
   request.header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
   request.body.sdiag_family = static_cast<uint8_t>(family);
-  request.body.sdiag_protocol = IPPROTO_TCP;
-  request.body.idiag_states = 1U << TCP_LISTEN;
+  const bool tcp = transport == Transport::kTcp;
+  request.body.sdiag_protocol = tcp ? IPPROTO_TCP : IPPROTO_UDP;
+  request.body.idiag_states = tcp ? kTcpStates : kUdpStates;
   request.body.id.idiag_cookie[0] = request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
   return request;
 }
@@ -99,9 +104,9 @@ Result<bool> ReceiveSome(int fd, Each each) {
 
 }  // namespace
 
-Status SocketDiag::Dump(int family, uint16_t port, std::vector<ListeningSocket>& out) const {
-  Request request = MakeRequest(family, NLM_F_DUMP);
-  request.body.id.idiag_sport = htons(port);
+Status SocketDiag::Dump(int family, PublishedPort port, std::vector<ListeningSocket>& out) const {
+  Request request = MakeRequest(family, port.transport, NLM_F_DUMP);
+  request.body.id.idiag_sport = htons(port.port);
   BAILEY_TRY(Send(fd_, request));
   for (;;) {
     auto complete = ReceiveSome(fd_, [&](const nlmsghdr& each) { out.push_back(Read(each)); });
@@ -110,19 +115,22 @@ Status SocketDiag::Dump(int family, uint16_t port, std::vector<ListeningSocket>&
   }
 }
 
-Result<std::vector<ListeningSocket>> SocketDiag::Listeners(uint16_t port) const {
+Result<std::vector<ListeningSocket>> SocketDiag::Listeners(Transport transport,
+                                                           uint16_t port) const {
   std::vector<ListeningSocket> all;
-  BAILEY_TRY(Dump(AF_INET, port, all));
-  BAILEY_TRY(Dump(AF_INET6, port, all));
+  BAILEY_TRY(Dump(AF_INET, {transport, port}, all));
+  BAILEY_TRY(Dump(AF_INET6, {transport, port}, all));
   return all;
 }
 
-Result<ListeningSocket> SocketDiag::ListenerFor(const Endpoint& place) const {
-  Request request = MakeRequest(place.address.family(), 0);
-  // The "source" of a socket is its own side.
-  std::memcpy(request.body.id.idiag_src, place.address.bytes().data(),
+Result<ListeningSocket> SocketDiag::ListenerFor(Transport transport, const Endpoint& place) const {
+  const bool tcp = transport == Transport::kTcp;
+  Request request = MakeRequest(place.address.family(), transport, 0);
+  // The "source" of a socket is its own side; udp_diag has them swapped in this one request.
+  inet_diag_sockid& id = request.body.id;
+  std::memcpy(tcp ? id.idiag_src : id.idiag_dst, place.address.bytes().data(),
               static_cast<size_t>(place.address.bits() / 8));
-  request.body.id.idiag_sport = htons(place.port);
+  (tcp ? id.idiag_sport : id.idiag_dport) = htons(place.port);
   BAILEY_TRY(Send(fd_, request));
   ListeningSocket found;
   bool listening = false;
@@ -130,7 +138,7 @@ Result<ListeningSocket> SocketDiag::ListenerFor(const Endpoint& place) const {
     found = Read(each);
     inet_diag_msg message{};
     std::memcpy(&message, Payload(each), sizeof message);
-    listening = message.idiag_state == TCP_LISTEN;
+    listening = message.idiag_state == (tcp ? TCP_LISTEN : TCP_CLOSE);
   });
   if (!complete) return complete.error();
   if (!listening) return Errno("listener at " + place.ToString(), ENOENT);

@@ -1,5 +1,6 @@
-// SocketDiag: which TCP sockets listen in one network namespace. sock_diag(7), no privilege needed.
-// Synchronous: the kernel answers a request while it is being sent. Not thread-safe.
+// SocketDiag: which sockets wait for strangers in one network namespace: TCP sockets that listen,
+// UDP sockets that have a port. sock_diag(7), no privilege needed. Synchronous: the kernel answers
+// a request while it is being sent. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/publish_rule.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -25,13 +27,13 @@ class SocketDiag {
   // `fd`: a NETLINK_SOCK_DIAG socket, which stays in the namespace that it was made in; borrowed.
   explicit SocketDiag(int fd) : fd_(fd) {}
 
-  // All listeners of both families; with `port`, those at that port.
-  Result<std::vector<ListeningSocket>> Listeners(uint16_t port = 0) const;
-  // The listener that a connection to `place` would reach; ENOENT if it would be refused.
-  Result<ListeningSocket> ListenerFor(const Endpoint& place) const;
+  // All of one transport, of both families; with `port`, those at that port.
+  Result<std::vector<ListeningSocket>> Listeners(Transport transport, uint16_t port = 0) const;
+  // The one that a stranger who turns to `place` would reach; ENOENT if he would be refused.
+  Result<ListeningSocket> ListenerFor(Transport transport, const Endpoint& place) const;
 
  private:
-  Status Dump(int family, uint16_t port, std::vector<ListeningSocket>& out) const;
+  Status Dump(int family, PublishedPort port, std::vector<ListeningSocket>& out) const;
 
   int fd_;
 };

@@ -16,6 +16,13 @@ int64_t Integer(const json::object& object, std::string_view key, int64_t otherw
   return value != nullptr && value->is_int64() ? value->as_int64() : otherwise;
 }
 
+PublishedPort Port(const json::object& object) {
+  const json::value* value = object.if_contains("port");
+  if (value == nullptr || !value->is_string()) return {};
+  const auto port = PublishedPort::Parse(std::string_view(value->get_string()));
+  return port ? *port : PublishedPort();
+}
+
 }  // namespace
 
 Status SupervisorLink::Serve(EventLoop& loop, Handlers handlers) {
@@ -35,12 +42,12 @@ Status SupervisorLink::Keep(const KeptFds& fds) {
                      numbers);
 }
 
-void SupervisorLink::AskForListener(uint16_t port) {
-  Send(json::serialize(json::object{{"op", "listener"}, {"port", port}}));
+void SupervisorLink::AskForListener(PublishedPort port) {
+  Send(json::serialize(json::object{{"op", "listener"}, {"port", port.ToString()}}));
 }
 
-void SupervisorLink::GiveUpListener(uint16_t port) {
-  Send(json::serialize(json::object{{"op", "unlisten"}, {"port", port}}));
+void SupervisorLink::GiveUpListener(PublishedPort port) {
+  Send(json::serialize(json::object{{"op", "unlisten"}, {"port", port.ToString()}}));
 }
 
 void SupervisorLink::AskForSockets(size_t count) {
@@ -70,8 +77,8 @@ void SupervisorLink::Dispatch(Message message) {
       op != nullptr && op->is_string() ? std::string_view(op->as_string()) : "";
   if (name == "listener") {
     UniqueFd listener = message.fds.empty() ? UniqueFd() : std::move(message.fds.front());
-    handlers_.on_listener(static_cast<uint16_t>(Integer(object, "port", 0)),
-                          static_cast<int>(Integer(object, "errno", 0)), std::move(listener));
+    handlers_.on_listener(Port(object), static_cast<int>(Integer(object, "errno", 0)),
+                          std::move(listener));
   } else if (name == "inside") {
     handlers_.on_inside(std::move(message.fds));
   } else if (name == "config") {

@@ -10,6 +10,7 @@
 
 #include "base/event_loop.h"
 #include "base/message.h"
+#include "base/publish_rule.h"
 #include "base/result.h"
 #include "netproxy/kept_fds.h"
 
@@ -18,7 +19,7 @@ namespace bailey::netproxy {
 class SupervisorLink {
  public:
   struct Handlers {
-    std::function<void(uint16_t port, int error, UniqueFd listener)> on_listener;
+    std::function<void(PublishedPort port, int error, UniqueFd listener)> on_listener;
     std::function<void(std::vector<UniqueFd> sockets)> on_inside;
     std::function<void(std::string_view message)> on_config;
     std::function<void()> on_gone;  // the supervisor has ended, and so must the proxy
@@ -30,8 +31,8 @@ class SupervisorLink {
 
   Status Keep(const KeptFds& fds);
   void Ready() { Send(R"({"op":"ready"})"); }
-  void AskForListener(uint16_t port);
-  void GiveUpListener(uint16_t port);
+  void AskForListener(PublishedPort port);
+  void GiveUpListener(PublishedPort port);
   void AskForSockets(size_t count);
 
  private:

@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 #include <set>
 
+#include "base/publish_rule_json.h"
+
 namespace bailey::supervisor {
 namespace {
 
@@ -106,18 +108,13 @@ StopRequest ReadStop(Members& in) {
   return stop;
 }
 
-std::optional<std::optional<std::vector<uint16_t>>> ReadPublish(Members& in) {
+std::optional<std::optional<std::vector<PublishRule>>> ReadPublish(Members& in) {
   const json::value* publish = in.Find("publish");
   if (publish == nullptr) return std::nullopt;
-  if (publish->is_null()) return std::optional<std::vector<uint16_t>>();
-  std::vector<uint16_t> ports;
-  if (!publish->is_array()) in.Mistake("publish", "must be null or a list of ports");
-  for (const json::value& item : publish->is_array() ? publish->get_array() : json::array()) {
-    json::error_code failed;
-    ports.push_back(item.to_number<uint16_t>(failed));
-    if (failed || ports.back() == 0) in.Mistake("publish", "must be null or a list of ports");
-  }
-  return ports;
+  if (publish->is_null()) return std::optional<std::vector<PublishRule>>();
+  auto rules = PublishRulesFromJson(*publish);
+  if (!rules) in.Mistake("publish", "must be null or a list of ports");
+  return rules;
 }
 
 Result<ControlRequest> ReadRequest(const std::string& op, Members& in) {

@@ -35,8 +35,8 @@ struct StopRequest {
 struct SuspendRequest {};
 struct ResumeRequest {};
 struct SetRequest {
-  std::optional<std::string> limits, network;                   // JSON objects
-  std::optional<std::optional<std::vector<uint16_t>>> publish;  // as TenantConfig's
+  std::optional<std::string> limits, network;                      // JSON objects
+  std::optional<std::optional<std::vector<PublishRule>>> publish;  // as TenantConfig's
 };
 using ControlRequest = std::variant<StatusRequest, CountersRequest, WaitRequest, ExecRequest,
                                     StopRequest, SuspendRequest, ResumeRequest, SetRequest>;

@@ -68,7 +68,7 @@ Status NetProxy::Spawn() {
   fds.Add("--cgroup-fd", setup_.cgroup.tenant_fd());
   for (const auto& [name, fd] : kept_) fds.AddNamed("--adopt-fd", name, fd.get());
   for (const auto& [port, fd] : listeners_)
-    fds.AddNamed("--adopt-fd", "listener:" + std::to_string(port), fd.get());
+    fds.AddNamed("--adopt-fd", "listener:" + port.ToString(), fd.get());
   options.args.insert(options.args.end(),
                       {"--uid", std::to_string(setup_.config.uid_base + kProxyId)});
   link_ = std::move(pair->ours);
@@ -117,8 +117,8 @@ Status NetProxy::Keep(const KeepRequest& request, std::vector<UniqueFd> fds) {
   return {};
 }
 
-Status NetProxy::GiveListener(uint16_t port) {
-  const std::string head = R"({"op":"listener","port":)" + std::to_string(port) + R"(,"errno":)";
+Status NetProxy::GiveListener(PublishedPort port) {
+  const std::string head = R"({"op":"listener","port":")" + port.ToString() + R"(","errno":)";
   const auto refuse = [&](int error) {
     return SendMessage(link_.get(), head + std::to_string(error) + "}");
   };
@@ -126,7 +126,7 @@ Status NetProxy::GiveListener(uint16_t port) {
   if (!listeners_.contains(port)) {
     if (listeners_.size() >= kMaxPublishedPorts) return refuse(ENOSPC);
     auto made = MadeInCgroup(setup_.cgroup.servers_fd(), [&] {
-      return MakePublishedListener(setup_.config.ip, port, setup_.config.uid_base + kProxyId);
+      return MakePublishedSocket(setup_.config.ip, port, setup_.config.uid_base + kProxyId);
     });
     if (!made) {
       LogWarning("publish: " + made.error().Message());
@@ -172,7 +172,7 @@ Status NetProxy::Reconfigure(std::string network) {
 void NetProxy::CloseUnpublished() {
   std::erase_if(listeners_, [this](const auto& each) {
     if (MayPublish(setup_.config.publish, each.first)) return false;
-    ::shutdown(each.second.get(), SHUT_RDWR);  // the proxy has a descriptor of the same socket
+    Silence(each.first.transport, each.second.get());  // the proxy has it as well
     return true;
   });
 }

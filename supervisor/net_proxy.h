@@ -59,7 +59,7 @@ class NetProxy {
   void OnMessage();
   Status Serve(const ProxyMessage& message, std::vector<UniqueFd> fds);
   Status Keep(const KeepRequest& request, std::vector<UniqueFd> fds);
-  Status GiveListener(uint16_t port);
+  Status GiveListener(PublishedPort port);
   Status GiveInsideSockets(size_t count);
   void OnReady();
   void OnDeath(const std::string& how);
@@ -73,7 +73,7 @@ class NetProxy {
   UniqueFd netns_, link_;
   std::string network_;
   std::map<std::string, UniqueFd> kept_;
-  std::map<uint16_t, UniqueFd> listeners_;
+  std::map<PublishedPort, UniqueFd> listeners_;
   bool was_ready_ = false, stopped_ = false;
   Backoff backoff_;
   EventLoop::Clock::time_point spawned_at_;

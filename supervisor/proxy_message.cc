@@ -25,6 +25,19 @@ Result<uint64_t> Number(const json::object& message, const char* key, uint64_t m
   return number;
 }
 
+// A number for a port of TCP's, "53/udp" for one of UDP's.
+Result<PublishedPort> Port(const json::object& message) {
+  const json::value* value = message.if_contains("port");
+  if (value != nullptr && value->is_string()) {
+    auto port = PublishedPort::Parse(std::string_view(value->get_string()));
+    if (!port) return Refuse("port");
+    return port;
+  }
+  const auto number = Number(message, "port", 65535);
+  if (!number) return number.error();
+  return PublishedPort{Transport::kTcp, static_cast<uint16_t>(*number)};
+}
+
 Result<ProxyMessage> ParseKeep(const json::object& message, size_t fds) {
   const json::value* names = message.if_contains("names");
   if (names == nullptr || !names->is_array() || names->get_array().size() != fds || fds == 0)
@@ -51,10 +64,10 @@ Result<ProxyMessage> ParseProxyMessage(std::string_view text, size_t fds) {
   if (fds != 0) return Refuse("descriptors that nobody asked for");
   if (name == "ready") return ReadyReport{};
   if (name == "listener" || name == "unlisten") {
-    const auto port = Number(message, "port", 65535);
+    const auto port = Port(message);
     if (!port) return port.error();
-    if (name == "listener") return ListenerRequest{static_cast<uint16_t>(*port)};
-    return UnlistenRequest{static_cast<uint16_t>(*port)};
+    if (name == "listener") return ListenerRequest{*port};
+    return UnlistenRequest{*port};
   }
   if (name == "inside") {
     const auto count = Number(message, "count", kMaxInsideSockets);
@@ -62,11 +75,6 @@ Result<ProxyMessage> ParseProxyMessage(std::string_view text, size_t fds) {
     return InsideRequest{static_cast<size_t>(*count)};
   }
   return Refuse("an unknown op");
-}
-
-bool MayPublish(const std::optional<std::vector<uint16_t>>& publish, uint16_t port) {
-  if (port == 0) return false;
-  return !publish || std::find(publish->begin(), publish->end(), port) != publish->end();
 }
 
 }  // namespace bailey::supervisor

@@ -4,12 +4,12 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "base/publish_rule.h"
 #include "base/result.h"
 
 namespace bailey::supervisor {
@@ -23,10 +23,10 @@ struct KeepRequest {
 };
 struct ReadyReport {};
 struct ListenerRequest {
-  uint16_t port;
+  PublishedPort port;
 };
 struct UnlistenRequest {
-  uint16_t port;
+  PublishedPort port;
 };
 struct InsideRequest {
   size_t count;
@@ -36,8 +36,5 @@ using ProxyMessage =
 
 // `fds`: how many descriptors came with it.
 Result<ProxyMessage> ParseProxyMessage(std::string_view text, size_t fds);
-
-// Whether the spec lets this port be published: nullopt allows all but 0.
-bool MayPublish(const std::optional<std::vector<uint16_t>>& publish, uint16_t port);
 
 }  // namespace bailey::supervisor

@@ -1,5 +1,6 @@
 #include "supervisor/proxy_sockets.h"
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,8 +12,8 @@ namespace {
 
 constexpr int kBacklog = 4096;  // net.core.somaxconn's default; the kernel takes the lesser
 
-Result<UniqueFd> TcpSocket(int family) {
-  UniqueFd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+Result<UniqueFd> NewSocket(int family, int type) {
+  UniqueFd socket(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return Errno("socket");
   return socket;
 }
@@ -25,12 +26,14 @@ Status Set(const UniqueFd& socket, int level, int option, const char* name) {
 
 }  // namespace
 
-Result<UniqueFd> MakePublishedListener(const IpAddress& ip, uint16_t port, uint32_t owner) {
-  auto socket = TcpSocket(ip.family());
+Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, uint32_t owner) {
+  const bool tcp = port.transport == Transport::kTcp;
+  auto socket = NewSocket(ip.family(), tcp ? SOCK_STREAM : SOCK_DGRAM);
   if (!socket) return socket.error();
-  const Endpoint endpoint{ip, port};
-  // Connections of an earlier run in TIME_WAIT must not hold the port.
-  BAILEY_TRY(Set(*socket, SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
+  const Endpoint endpoint{ip, port.port};
+  // Connections of an earlier run in TIME_WAIT must not hold the port. With UDP the option would
+  // let others have it as well.
+  if (tcp) BAILEY_TRY(Set(*socket, SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR"));
   if (ip.is_v6()) BAILEY_TRY(Set(*socket, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY"));
   sockaddr_storage address{};
   const socklen_t length = endpoint.ToSockaddr(&address);
@@ -38,8 +41,20 @@ Result<UniqueFd> MakePublishedListener(const IpAddress& ip, uint16_t port, uint3
     return Errno("bind " + endpoint.ToString());
   if (::fchown(socket->get(), owner, static_cast<gid_t>(-1)) != 0)
     return Errno("fchown of a listener");
-  if (::listen(socket->get(), kBacklog) != 0) return Errno("listen " + endpoint.ToString());
+  if (tcp && ::listen(socket->get(), kBacklog) != 0) return Errno("listen " + endpoint.ToString());
   return socket;
+}
+
+void Silence(Transport transport, int socket) {
+  if (transport == Transport::kTcp) {
+    ::shutdown(socket, SHUT_RDWR);
+    return;
+  }
+  sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog nothing{1, &drop};
+  const int on = 1;
+  ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof nothing);
+  ::setsockopt(socket, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
 }
 
 Result<std::vector<UniqueFd>> MakeInsideSockets(int netns, int family, size_t count) {
@@ -47,7 +62,7 @@ Result<std::vector<UniqueFd>> MakeInsideSockets(int netns, int family, size_t co
   if (!scope) return scope.error();
   std::vector<UniqueFd> sockets;
   for (size_t i = 0; i < count; ++i) {
-    auto socket = TcpSocket(family);
+    auto socket = NewSocket(family, SOCK_STREAM);
     if (!socket) return socket.error();
     // Either level's option sets the same bit; v6 sockets take v6's.
     if (family == AF_INET6)

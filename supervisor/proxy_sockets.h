@@ -5,14 +5,19 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/publish_rule.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace bailey::supervisor {
 
-// A listener at exactly `ip` and `port` on the host, non-blocking. It belongs to `owner` (the
-// proxy's uid), by which sock_diag(7) tells other proxies that a tenant publishes here.
-Result<UniqueFd> MakePublishedListener(const IpAddress& ip, uint16_t port, uint32_t owner);
+// A listener, or a UDP socket, at exactly `ip` and `port` on the host, non-blocking. It belongs to
+// `owner` (the proxy's uid), by which sock_diag(7) tells other proxies that a tenant publishes
+// here.
+Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, uint32_t owner);
+
+// Nothing arrives at a published socket any more, whoever else has a descriptor of it.
+void Silence(Transport transport, int socket);
 
 // Unbound TCP sockets in `netns` that may take any address for their own (IP_TRANSPARENT), so that
 // the proxy can connect to the tenant under the client's. Non-blocking.

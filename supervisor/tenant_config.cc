@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "base/publish_rule_json.h"
+
 namespace bailey::supervisor {
 namespace {
 
@@ -159,14 +161,8 @@ void ReadLimits(Reader in, Limits& out) {
 void ReadPublish(Reader& in, TenantConfig& out) {
   const json::value* publish = in.Find("publish");
   if (publish == nullptr || publish->is_null()) return;
-  const json::array* list = publish->if_array();
-  if (list == nullptr) return in.Refuse("publish", "null or a list of ports");
-  auto& ports = out.publish.emplace();
-  for (const json::value& item : *list) {
-    json::error_code failed;
-    ports.push_back(item.to_number<uint16_t>(failed));
-    if (failed || ports.back() == 0) return in.Refuse("publish", "null or a list of ports");
-  }
+  out.publish = PublishRulesFromJson(*publish);
+  if (!out.publish) in.Refuse("publish", "null or a list of ports");
 }
 
 bool IsAbsolute(const std::string& path) {
@@ -295,7 +291,7 @@ std::string FormatTenantConfig(const TenantConfig& config) {
   json::object allow;
   for (const auto& [name, value] : config.allow) allow[name] = value;
   json::value publish;
-  if (config.publish) publish = json::array(config.publish->begin(), config.publish->end());
+  if (config.publish) publish = ToJson(*config.publish);
   const json::object object = {
       {"name", config.name},
       {"hostname", config.hostname},

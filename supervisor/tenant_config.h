@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/publish_rule.h"
 #include "base/result.h"
 
 namespace bailey::supervisor {
@@ -66,7 +67,7 @@ struct TenantConfig {
   std::string console_log;            // the start command's stdout and stderr; "" for none
   std::string resolv_conf;            // text of the tenant's /etc/resolv.conf; "" for none
   // Host ports that the proxy may ask for; nullopt: whatever the tenant listens on.
-  std::optional<std::vector<uint16_t>> publish;
+  std::optional<std::vector<PublishRule>> publish;
   std::string network = "{}";  // JSON, handed to the proxy unread
   std::string programs;        // the directory of bailey-fs and the others; "": beside ourselves
 };

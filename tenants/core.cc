@@ -135,7 +135,7 @@ void Core::Handle(CoreRequest request, pid_t api_pid, Reply reply) {
 json::array Core::OneTenant(const std::string& name) const {
   const auto tenant = fleet_.Find(name);
   if (!tenant) return {};
-  return {TenantItem(host_, sampler_.cgroups(), ListeningSockets(), **tenant)};
+  return {TenantItem(host_, sampler_.cgroups(), ServingSockets(), **tenant)};
 }
 
 Tenant::Done Core::AnswerTenant(const CallPtr& call) {
@@ -146,10 +146,10 @@ Tenant::Done Core::AnswerTenant(const CallPtr& call) {
 }
 
 void Core::ListTenants(const CallPtr& call) {
-  const auto listening = ListeningSockets();
+  const auto serving = ServingSockets();
   json::array items;
   for (const auto& [name, tenant] : fleet_.tenants())
-    items.push_back(TenantItem(host_, sampler_.cgroups(), listening, *tenant));
+    items.push_back(TenantItem(host_, sampler_.cgroups(), serving, *tenant));
   call->Answer("Tenant", std::move(items));
 }
 

@@ -15,7 +15,7 @@
 namespace bailey::tenants {
 namespace {
 
-constexpr std::string_view kListen = "0A";
+constexpr std::string_view kListen = "0A", kUnconnected = "07";
 
 template <class Number>
 std::optional<Number> FromText(std::string_view text, int base) {
@@ -58,7 +58,8 @@ std::optional<uint64_t> SocketInode(const std::filesystem::path& link) {
 
 }  // namespace
 
-void ParseTcpTable(std::string_view table, std::map<uint64_t, Endpoint>& out) {
+void ParseSocketTable(std::string_view table, Transport transport,
+                      std::map<uint64_t, ServingSocket>& out) {
   std::istringstream lines{std::string(table)};
   std::string line;
   std::getline(lines, line);  // the heading
@@ -67,31 +68,33 @@ void ParseTcpTable(std::string_view table, std::map<uint64_t, Endpoint>& out) {
     std::string number, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
     words >> number >> local >> remote >> state >> queues >> timer >> retransmits >> uid >>
         timeout >> inode;
-    if (state != kListen) continue;
+    if (state != (transport == Transport::kTcp ? kListen : kUnconnected)) continue;
     const auto where = ParseHexEndpoint(local);
     const auto id = FromText<uint64_t>(inode, 10);
-    if (where && id) out[*id] = *where;
+    if (where && id) out[*id] = {transport, *where};
   }
 }
 
-std::map<uint64_t, Endpoint> ListeningSockets() {
-  std::map<uint64_t, Endpoint> found;
-  for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"})
-    if (const auto table = ReadFile(path, 64 << 20)) ParseTcpTable(*table, found);
+std::map<uint64_t, ServingSocket> ServingSockets() {
+  std::map<uint64_t, ServingSocket> found;
+  for (const auto& [path, transport] :
+       {std::pair("/proc/net/tcp", Transport::kTcp), std::pair("/proc/net/tcp6", Transport::kTcp),
+        std::pair("/proc/net/udp", Transport::kUdp), std::pair("/proc/net/udp6", Transport::kUdp)})
+    if (const auto table = ReadFile(path, 64 << 20)) ParseSocketTable(*table, transport, found);
   return found;
 }
 
-std::vector<uint16_t> PublishedPorts(const std::map<uint64_t, Endpoint>& listening,
-                                     const IpAddress& ip, pid_t pid) {
-  std::set<uint16_t> ports;
+std::vector<PublishedPort> PublishedPorts(const std::map<uint64_t, ServingSocket>& serving,
+                                          const IpAddress& ip, pid_t pid) {
+  std::set<PublishedPort> ports;
   std::error_code failed;
   const std::filesystem::path fds = "/proc/" + std::to_string(pid) + "/fd";
   for (const auto& entry : std::filesystem::directory_iterator(fds, failed)) {
     const auto inode = SocketInode(entry.path());
     if (!inode) continue;
-    const auto socket = listening.find(*inode);
-    if (socket != listening.end() && socket->second.address == ip)
-      ports.insert(socket->second.port);
+    const auto socket = serving.find(*inode);
+    if (socket != serving.end() && socket->second.place.address == ip)
+      ports.insert({socket->second.transport, socket->second.place.port});
   }
   return {ports.begin(), ports.end()};
 }

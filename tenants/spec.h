@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/publish_rule.h"
 #include "base/result.h"
 #include "netproxy/egress_rule.h"
 #include "supervisor/tenant_config.h"
@@ -23,7 +24,7 @@ using netproxy::EgressRule;
 // What the tenant's listeners may publish on the host: whatever it listens on, or these ports.
 struct Publish {
   bool listening = true;
-  std::vector<uint16_t> ports;
+  std::vector<PublishRule> ports;
   bool operator==(const Publish&) const = default;
 };
 

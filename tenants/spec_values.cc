@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/publish_rule_json.h"
 #include "base/units.h"
 #include "supervisor/image_tools.h"
 #include "tenants/templates/template_store.h"
@@ -285,16 +286,18 @@ json::value IdleTimeoutValue::Write(std::chrono::milliseconds timeout) {
 }
 
 Result<Publish> PublishValue::Read(const json::value& value) {
-  constexpr const char* kHint = "\"listening\", or a list of ports: [80, 443]";
+  constexpr const char* kPortHint = "ports are 1 to 65535";
+  constexpr const char* kRuleHint = "write it like 80, 10000-10099 or 53/udp";
+  constexpr const char* kHint =
+      "\"listening\", or a list of ports: [80, \"10000-10099\", \"53/udp\"]";
   if (value.is_string() && value.get_string() == "listening") return Publish{};
   const json::array* list = value.if_array();
   if (list == nullptr) return Wrong(value, "what to publish", kHint);
   Publish publish{false, {}};
   for (const json::value& item : *list) {
-    json::error_code failed;
-    const auto port = item.to_number<uint16_t>(failed);
-    if (failed || port == 0) return Wrong(item, "a port", "ports are 1 to 65535");
-    publish.ports.push_back(port);
+    const auto rule = PublishRuleFromJson(item);
+    if (!rule) return Wrong(item, "a port", item.is_string() ? kRuleHint : kPortHint);
+    publish.ports.push_back(*rule);
   }
   std::ranges::sort(publish.ports);
   publish.ports.erase(std::unique(publish.ports.begin(), publish.ports.end()), publish.ports.end());
@@ -302,7 +305,7 @@ Result<Publish> PublishValue::Read(const json::value& value) {
 }
 json::value PublishValue::Write(const Publish& publish) {
   if (publish.listening) return json::string("listening");
-  return json::array(publish.ports.begin(), publish.ports.end());
+  return ToJson(publish.ports);
 }
 
 Result<bool> VerdictValue::Read(const json::value& value) {

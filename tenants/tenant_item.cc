@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "base/counters.h"
+#include "base/publish_rule_json.h"
 #include "base/units.h"
 #include "supervisor/cgroup_usage.h"
 #include "tenants/published_ports.h"
@@ -104,7 +105,7 @@ json::value UsageItem(const supervisor::CgroupHost& cgroups, const std::string& 
 }  // namespace
 
 json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
-                        const std::map<uint64_t, Endpoint>& listening, const Tenant& tenant) {
+                        const std::map<uint64_t, ServingSocket>& serving, const Tenant& tenant) {
   const TenantRecord& record = tenant.record();
   const Spec& effective = tenant.effective();
   json::object item{
@@ -126,8 +127,9 @@ json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
       {"published", json::array()},
       {"spec", SpecToJson(record.spec)}};
   if (tenant.IsUp() && tenant.supervisor_pid() > 0)
-    for (const uint16_t port : PublishedPorts(listening, *record.spec.ip, tenant.supervisor_pid()))
-      item["published"].as_array().emplace_back(port);
+    for (const auto& [transport, port] :
+         PublishedPorts(serving, *record.spec.ip, tenant.supervisor_pid()))
+      item["published"].as_array().push_back(ToJson(PublishRule(transport, port, port)));
   return item;
 }
 

@@ -13,9 +13,10 @@
 
 namespace bailey::tenants {
 
-// `listening`: ListeningSockets(), once for all items of an answer.
+// `serving`: ServingSockets(), once for all items of an answer.
 boost::json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
-                               const std::map<uint64_t, Endpoint>& listening, const Tenant& tenant);
+                               const std::map<uint64_t, ServingSocket>& serving,
+                               const Tenant& tenant);
 boost::json::object EventItem(const Event& event);
 
 // "2026-11-24T15:04:05.123Z".

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/publish_rule_json.h"
 #include "netproxy/config.h"
 #include "supervisor/disk_image.h"
 #include "tenants/tenant.h"
@@ -64,9 +65,7 @@ json::object Tenant::LiveSettings() const {
       MakeProxyConfig(context_.host, effective_, context_.peers(name()))));
   // The supervisor reads this one itself: what the proxy may ask for.
   const auto& publish = *effective_.publish;
-  request["publish"] = publish.listening
-                           ? json::value()
-                           : json::value(json::array(publish.ports.begin(), publish.ports.end()));
+  request["publish"] = publish.listening ? json::value() : json::value(ToJson(publish.ports));
   return request;
 }
 

@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <boost/json.hpp>
+#include <cctype>
+#include <sstream>
 
 #include "tenants/spec_keys.h"
 
@@ -42,8 +44,8 @@ constexpr auto kSpecOptions = std::to_array<SpecOption>({
     {"--bandwidth-out", "limits.bandwidth_out", "SIZE", "bytes a second from it", "Limits"},
     {"--idle-timeout", "limits.idle_timeout", "TIME", "ends connections on which nothing moves",
      "Limits"},
-    {"--publish", "network.publish", "PORTS", "listening (all it listens on), or 80,443",
-     "Network"},
+    {"--publish", "network.publish", "PORTS",
+     "listening (all it listens on), or 80,8000-8099,53/udp", "Network"},
     {"--egress", "network.egress.default", "VERDICT", "allow or deny what no rule speaks of",
      "Network"},
 });
@@ -56,8 +58,15 @@ constexpr auto kRuleOptions = std::to_array<SpecOption>({
 
 // A list of ports is a list, "listening" a word.
 std::string PublishText(const std::string& text) {
-  const bool ports = !text.empty() && text.find_first_not_of("0123456789,") == std::string::npos;
-  return ports ? "[" + text + "]" : text == "none" ? "[]" : text;
+  if (text == "none") return "[]";
+  if (text.empty() || std::isdigit(static_cast<unsigned char>(text.front())) == 0) return text;
+  std::string list;
+  std::istringstream items(text);
+  for (std::string item; std::getline(items, item, ',');) {
+    const bool number = item.find_first_not_of("0123456789") == std::string::npos;
+    list += (list.empty() ? "" : ",") + (number ? item : boost::json::serialize(item));
+  }
+  return "[" + list + "]";
 }
 
 std::string JsonList(const std::vector<std::string>& texts) {

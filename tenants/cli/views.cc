@@ -75,7 +75,8 @@ std::string PortsText(const json::object& item) {
   std::string text;
   if (ports == nullptr || !ports->is_array()) return text;
   for (const json::value& port : ports->get_array())
-    text += (text.empty() ? "" : ",") + json::serialize(port);
+    text += (text.empty() ? "" : ",") +
+            (port.is_string() ? std::string(port.get_string()) : json::serialize(port));
   return text;
 }
 

@@ -136,8 +136,7 @@ TEST(Publish, AnIpv6TenantIsServedOverIpv6) {
 TEST(Publish, OnlyThePortsOfTheSpec) {
   InWorld([] {
     World world({.configure = [](ProxyConfig& config) {
-      config.publish = std::vector<uint16_t>{80};
-      for (uint16_t port = 50000; port < 50100; ++port) config.publish->push_back(port);
+      config.publish = std::vector<PublishRule>{80, PublishRule(Transport::kTcp, 50000, 50099)};
     }});
     const UniqueFd listed = world.Tenant(), other = world.Tenant();
     Listen(listed, At("0.0.0.0", 80));

@@ -18,6 +18,7 @@
 #include "base/files.h"
 #include "base/namespaces.h"
 #include "supervisor/cgroup_host.h"
+#include "supervisor/proxy_sockets.h"
 #include "supervisor/tenant_network.h"
 #include "tests/support/in_child.h"
 
@@ -198,7 +199,7 @@ void World::StartProxy() {
   options.argv.insert(options.argv.end(), {"--uid", std::to_string(kProxyUid)});
   for (const auto& [name, fd] : kept_) pass("--adopt-fd", name + "=", fd.get());
   for (const auto& [port, fd] : listeners_)
-    pass("--adopt-fd", "listener:" + std::to_string(port) + "=", fd.get());
+    pass("--adopt-fd", "listener:" + port.ToString() + "=", fd.get());
   options.into_cgroup = servers_.get();
   auto child = SpawnChild(options);
   Require(child.has_value(), "bailey-netproxy");
@@ -231,9 +232,9 @@ void World::SendConfig(const ProxyConfig& config) {
   Require(SendMessage(link_.get(), FormatConfigMessage(config)));
 }
 
-bool World::IsPublished(uint16_t port) {
+bool World::IsPublished(uint16_t port, Transport transport) {
   const std::lock_guard lock(mutex_);
-  return listeners_.contains(port);
+  return listeners_.contains({transport, port});
 }
 
 bool World::Await(const std::function<bool()>& condition) {
@@ -266,30 +267,22 @@ void World::OnMessage(Message message) {
     ready_ = true;
     changed_.notify_all();
   } else if (op == "listener") {
-    GiveListener(link_.get(), object.at("port").to_number<uint16_t>());
+    GiveListener(link_.get(), *PublishedPort::Parse(object.at("port").as_string()));
   } else if (op == "unlisten") {
-    listeners_.erase(object.at("port").to_number<uint16_t>());
+    listeners_.erase(*PublishedPort::Parse(object.at("port").as_string()));
   } else if (op == "inside") {
     GiveInsideSockets(link_.get(), object.at("count").to_number<size_t>());
   }
 }
 
-void World::GiveListener(int link, uint16_t port) {
-  UniqueFd socket(::socket(config_.ip.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int on = 1;
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_storage address{};
-  const socklen_t size = Fill({config_.ip, port}, address);
-  int error = 0;
-  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::fchown(socket.get(), kProxyUid, kProxyUid) != 0 || ::listen(socket.get(), 4096) != 0)
-    error = errno;
-  const std::string reply = R"({"op":"listener","port":)" + std::to_string(port) + R"(,"errno":)" +
-                            std::to_string(error) + "}";
+void World::GiveListener(int link, PublishedPort port) {
+  auto socket = supervisor::MakePublishedSocket(config_.ip, port, kProxyUid);
+  const std::string reply = R"({"op":"listener","port":")" + port.ToString() + R"(","errno":)" +
+                            std::to_string(socket ? 0 : socket.error().Errno()) + "}";
   // The proxy may have been killed since it asked.
-  if (error != 0) return static_cast<void>(SendMessage(link, reply));
-  SendMessage(link, reply, {socket.get()});
-  listeners_[port] = std::move(socket);
+  if (!socket) return static_cast<void>(SendMessage(link, reply));
+  SendMessage(link, reply, {socket->get()});
+  listeners_[port] = std::move(*socket);
 }
 
 void World::GiveInsideSockets(int link, size_t count) {

@@ -64,7 +64,7 @@ class World {
   bool ProxyIsAlive() const;
   ProxyConfig& config() { return config_; }
   uint64_t Count(NetCounter counter) const { return counters_->Get(counter); }
-  bool IsPublished(uint16_t port);
+  bool IsPublished(uint16_t port, Transport transport = Transport::kTcp);
 
   // False if `condition` does not come true within some seconds.
   static bool Await(const std::function<bool()>& condition);
@@ -74,7 +74,7 @@ class World {
   void StartSocketMaker();
   void ServeProxy();
   void OnMessage(Message message);
-  void GiveListener(int link, uint16_t port);
+  void GiveListener(int link, PublishedPort port);
   void GiveInsideSockets(int link, size_t count);
   UniqueFd In(int netns, int type, int family) const;
 
@@ -95,7 +95,7 @@ class World {
   std::condition_variable changed_;
   bool ready_ = false, gone_ = false;
   std::map<std::string, UniqueFd> kept_;
-  std::map<uint16_t, UniqueFd> listeners_;
+  std::map<PublishedPort, UniqueFd> listeners_;
 };
 
 // Runs `body` with a world, in a child of its own, and takes away what is left of the cgroup.

@@ -31,6 +31,13 @@ int Exit(std::vector<std::string> words) {
   return end == nullptr ? -1 : end->exit;
 }
 
+TEST(CommandLine, PublishTakesRangesAndUdp) {
+  const auto launch =
+      Command<CreateCommand>({"launch", "acme", "--publish", "80,10000-10099,53/udp"});
+  EXPECT_EQ(launch.settings,
+            (std::vector<Setting>{{"network.publish", R"([80,"10000-10099","53/udp"])"}}));
+}
+
 TEST(CommandLine, LaunchTakesItsSpecFromOptions) {
   const auto launch = Command<CreateCommand>(
       {"launch",  "acme",      "--ip",   "203.0.113.7",   "--memory", "512M",          "--cpu",

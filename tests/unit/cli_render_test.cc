@@ -17,7 +17,7 @@ json::array Tenants() {
   return {json::parse(R"({"name":"alice","state":"running","ip":"127.77.0.2","template":"busybox",
                           "limits":{"cpu":1.5,"memory":536870912,"pids":256},
                           "usage":{"cpuSeconds":0.126,"memoryBytes":5452595,"tasks":4},
-                          "published":[80,443]})"),
+                          "published":[80,"53/udp"]})"),
           json::parse(R"({"name":"bob","state":"stopped","ip":"127.77.0.3","template":"d",
                           "limits":{"cpu":null,"memory":null,"pids":64},"usage":null,
                           "published":[]})")};
@@ -26,7 +26,7 @@ json::array Tenants() {
 TEST(Render, TablesAlignAndSayWhatIsNotThere) {
   EXPECT_EQ(Render(OutputFormat::kTable, TenantView(), Tenants()),
             "NAME   STATE    IP          TEMPLATE  CPU    MEM        TASKS  PORTS\n"
-            "alice  running  127.77.0.2  busybox   0.13s  5.2M/512M  4/256  80,443\n"
+            "alice  running  127.77.0.2  busybox   0.13s  5.2M/512M  4/256  80,53/udp\n"
             "bob    stopped  127.77.0.3  d         -      -          -/64   -\n");
 }
 
@@ -35,7 +35,7 @@ TEST(Render, NamesAndCsvAreForScripts) {
   EXPECT_EQ(Render(OutputFormat::kName, TenantView(), {}), "");
   EXPECT_EQ(Render(OutputFormat::kCsv, TenantView(), Tenants()),
             "name,state,ip,template,cpu,mem,tasks,ports\n"
-            "alice,running,127.77.0.2,busybox,0.13s,5.2M/512M,4/256,\"80,443\"\n"
+            "alice,running,127.77.0.2,busybox,0.13s,5.2M/512M,4/256,\"80,53/udp\"\n"
             "bob,stopped,127.77.0.3,d,,,-/64,\n");
 }
 

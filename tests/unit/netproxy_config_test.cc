@@ -13,7 +13,8 @@ ProxyConfig Full() {
   config.egress.allow_by_default = false;
   config.egress.allow = {*EgressRule::Parse("10.0.0.5:3306"), *EgressRule::Parse("*:443")};
   config.egress.deny = {*EgressRule::Parse("[2001:db8::/32]:443-444")};
-  config.publish = {80, 443};
+  config.publish = {80, 443, PublishRule(Transport::kUdp, 53, 53),
+                    PublishRule(Transport::kTcp, 10000, 10099)};
   config.connections = 10'000;
   config.limits = {1, 2, 3, 4, 5, 6, std::chrono::milliseconds(7)};
   config.peers = {*Cidr::Parse("203.0.113.8"), *Cidr::Parse("198.51.100.0/24")};

@@ -14,10 +14,13 @@ TEST(ProxyMessage, TakesWhatTheContractNames) {
   EXPECT_TRUE(std::holds_alternative<ReadyReport>(*ParseProxyMessage(R"({"op":"ready"})", 0)));
   const auto listener = ParseProxyMessage(R"({"op":"listener","port":80})", 0);
   ASSERT_TRUE(listener);
-  EXPECT_EQ(std::get<ListenerRequest>(*listener).port, 80);
+  EXPECT_EQ(std::get<ListenerRequest>(*listener).port.ToString(), "80");
+  const auto udp = ParseProxyMessage(R"({"op":"listener","port":"53/udp"})", 0);
+  ASSERT_TRUE(udp);
+  EXPECT_EQ(std::get<ListenerRequest>(*udp).port, (PublishedPort{Transport::kUdp, 53}));
   const auto gone = ParseProxyMessage(R"({"op":"unlisten","port":65535})", 0);
   ASSERT_TRUE(gone);
-  EXPECT_EQ(std::get<UnlistenRequest>(*gone).port, 65535);
+  EXPECT_EQ(std::get<UnlistenRequest>(*gone).port.port, 65535);
   const auto inside = ParseProxyMessage(R"({"op":"inside","count":64})", 0);
   ASSERT_TRUE(inside);
   EXPECT_EQ(std::get<InsideRequest>(*inside).count, 64U);
@@ -43,22 +46,16 @@ TEST(ProxyMessage, RefusesEverythingElse) {
       {R"({"op":"listener","port":0})", 0},
       {R"({"op":"listener","port":65536})", 0},
       {R"({"op":"listener","port":-1})", 0},
-      {R"({"op":"listener","port":"80"})", 0},
+      {R"({"op":"listener","port":"0"})", 0},
+      {R"({"op":"listener","port":"80-81"})", 0},
+      {R"({"op":"listener","port":"80/sctp"})", 0},
+      {R"({"op":"listener","port":"127.0.0.1:80"})", 0},
       {R"({"op":"listener","port":80.5})", 0},
       {R"({"op":"inside","count":0})", 0},
       {R"({"op":"inside","count":65})", 0},
   };
   for (const auto& each : cases)
     EXPECT_FALSE(ParseProxyMessage(each.text, each.fds)) << each.text << " +" << each.fds;
-}
-
-TEST(ProxyMessage, PublishesOnlyWhatTheSpecNames) {
-  const std::vector<uint16_t> web = {80, 443};
-  EXPECT_TRUE(MayPublish(std::nullopt, 8080));
-  EXPECT_FALSE(MayPublish(std::nullopt, 0));
-  EXPECT_TRUE(MayPublish(web, 443));
-  EXPECT_FALSE(MayPublish(web, 8080));
-  EXPECT_FALSE(MayPublish(std::vector<uint16_t>(), 80));
 }
 
 TEST(ControlRequest, ReadsExec) {
@@ -87,7 +84,11 @@ TEST(ControlRequest, ReadsTheOthers) {
   ASSERT_TRUE(set);
   EXPECT_EQ(std::get<SetRequest>(*set).limits, R"({"pids":9})");
   EXPECT_FALSE(std::get<SetRequest>(*set).network);
-  EXPECT_EQ(std::get<SetRequest>(*set).publish->value(), std::vector<uint16_t>{80});
+  EXPECT_EQ(std::get<SetRequest>(*set).publish->value(), std::vector<PublishRule>{80});
+  const auto more = ParseControlRequest(R"({"op":"set","publish":["53/udp","8000-8099"]})");
+  ASSERT_TRUE(more);
+  EXPECT_EQ(std::get<SetRequest>(*more).publish->value(),
+            (std::vector<PublishRule>{{Transport::kUdp, 53, 53}, {Transport::kTcp, 8000, 8099}}));
   const auto all = ParseControlRequest(R"({"op":"set","publish":null})");
   ASSERT_TRUE(all);
   EXPECT_TRUE(std::get<SetRequest>(*all).publish.has_value());

@@ -117,8 +117,8 @@ TEST_F(Directories, AMetricsAddressThatIsTakenIsNamed) {
 }
 
 TEST(PublishedPorts, ParsesTheKernelsTables) {
-  std::map<uint64_t, Endpoint> found;
-  ParseTcpTable(
+  std::map<uint64_t, ServingSocket> found;
+  ParseSocketTable(
       "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
       "inode\n"
       "   0: 02004D7F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
@@ -128,10 +128,20 @@ TEST(PublishedPorts, ParsesTheKernelsTables) {
       "   2: B80D0120000000000000000007000000:01BB 00000000000000000000000000000000:0000 0A "
       "00000000:00000000 00:00000000 00000000     0        0 4713 1 0\n"
       "nonsense\n",
-      found);
+      Transport::kTcp, found);
   ASSERT_EQ(found.size(), 2U);
-  EXPECT_EQ(found[4711].ToString(), "127.77.0.2:80");
-  EXPECT_EQ(found[4713].ToString(), "[2001:db8::7]:443");
+  EXPECT_EQ(found[4711].place.ToString(), "127.77.0.2:80");
+  EXPECT_EQ(found[4713].place.ToString(), "[2001:db8::7]:443");
+  ParseSocketTable(
+      "heading\n"
+      " 123: 02004D7F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 "
+      "4714 2 0000000000000000 0\n"
+      " 124: 02004D7F:8123 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 "
+      "4715 2 0000000000000000 0\n",
+      Transport::kUdp, found);
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(found[4714].place.ToString(), "127.77.0.2:53");
+  EXPECT_EQ(found[4714].transport, Transport::kUdp);
 }
 
 TEST(PublishedPorts, AreThoseThatTheProcessHolds) {
@@ -143,9 +153,9 @@ TEST(PublishedPorts, AreThoseThatTheProcessHolds) {
   ASSERT_EQ(::listen(socket.get(), 1), 0);
   socklen_t length = sizeof address;
   ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length);
-  const auto listening = ListeningSockets();
+  const auto listening = ServingSockets();
   EXPECT_THAT(PublishedPorts(listening, IpAddress::V4(0x7f4d0002), ::getpid()),
-              ElementsAre(ntohs(address.sin_port)));
+              ElementsAre(PublishedPort{Transport::kTcp, ntohs(address.sin_port)}));
   EXPECT_THAT(PublishedPorts(listening, IpAddress::V4(0x7f4d0003), ::getpid()), ElementsAre());
   EXPECT_THAT(PublishedPorts(listening, IpAddress::V4(0x7f4d0002), 1), ElementsAre());
 }

@@ -143,6 +143,8 @@ TEST(SpecToml, RefusesWithPositionAndHint) {
       // Rules and ports.
       {"[network]\npublish = [0]", "not a port: 0", "65535"},
       {"[network]\npublish = [70000]", "not a port", "65535"},
+      {"[network]\npublish = ['90-80']", "not a port", "53/udp"},
+      {"[network]\npublish = ['53/sctp']", "not a port", "53/udp"},
       {"[network]\npublish = 'all'", "not what to publish", "listening"},
       {"[network]\negress = { deny = ['10.0.0.0/8:x'] }", "2:19: network.egress.deny", ""},
       {"[network.egress]\ndefault = 'maybe'", "2:11", "deny"},
