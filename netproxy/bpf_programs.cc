@@ -28,9 +28,9 @@ constexpr size_t kPage = 4096;
 constexpr int kLoopback = 1;  // lo is the first interface of every network namespace
 static_assert(sizeof(bailey_denials) <= kPage);
 
-constexpr const char* kMapNames[] = {kProxySocketsMap, kEgress4Map,       kEgress6Map,
-                                     kDenialsMap,      kDenialNoticesMap, kListenEventsMap,
-                                     kHeldSynsMap,     kGuestsMap,        kBoundUdpMap};
+constexpr const char* kMapNames[] = {kProxySocketsMap,  kEgress4Map,      kEgress6Map,  kDenialsMap,
+                                     kDenialNoticesMap, kListenEventsMap, kHeldSynsMap, kGuestsMap,
+                                     kBoundUdpMap,      kHeldEchoesMap};
 constexpr const char* kLinkNames[] = {"link.capture",    "link.connect4",    "link.connect6",
                                       "link.sendmsg4",   "link.sendmsg6",    "link.bind4",
                                       "link.bind6",      "link.listening",   "link.post_bind4",
@@ -95,6 +95,7 @@ Status AttachHold(const IpAddress& ip, int netns, KeptFds& kept) {
   if (const int error = hold::load(object.get()); error != 0)
     return Errno("load the hold program", -error);
   BAILEY_TRY(KeepMap(kept, kHeldSynsMap, object->maps.held_syns));
+  BAILEY_TRY(KeepMap(kept, kHeldEchoesMap, object->maps.held_echoes));
   auto scope = NetnsScope::Enter(netns);
   if (!scope) return scope.error();
   bpf_tc_hook hook{};

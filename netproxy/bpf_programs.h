@@ -22,6 +22,7 @@ inline constexpr char kDenialsMap[] = "map.denials";
 inline constexpr char kDenialNoticesMap[] = "map.denial_notices";
 inline constexpr char kListenEventsMap[] = "map.listen_events";
 inline constexpr char kHeldSynsMap[] = "map.held_syns";
+inline constexpr char kHeldEchoesMap[] = "map.held_echoes";
 inline constexpr char kGuestsMap[] = "map.guests";
 inline constexpr char kBoundUdpMap[] = "map.bound_udp";
 

@@ -3,6 +3,9 @@
 #include <grp.h>
 #include <linux/bpf.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,6 +17,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/capabilities.h"
 #include "base/namespaces.h"
@@ -42,7 +46,6 @@ constexpr AllowedCall kAllowed[] = {
     {"getsockname", "the original destination, the check of the source"},
     {"getpeername", "the client"},
     {"getsockopt", "SO_ERROR"},
-    {"setsockopt", "TCP options"},
     {"shutdown", "half-close"},
     {"recvfrom", "data"},
     {"recvmsg", "datagrams, the supervisor's messages"},
@@ -77,6 +80,7 @@ constexpr AllowedCall kAllowed[] = {
 };
 constexpr bpf_cmd kMapCommands[] = {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
                                     BPF_MAP_GET_NEXT_KEY};
+constexpr int kIpv6HdrIncl = 36;  // IPV6_HDRINCL of linux/in6.h
 constexpr int kFamilies[] = {AF_INET, AF_INET6};
 
 using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
@@ -101,6 +105,12 @@ Result<SeccompProgram> CompileFilter() {
     BAILEY_TRY(Allow(context, "socket", SCMP_A0_32(SCMP_CMP_EQ, static_cast<uint32_t>(family))));
   for (const bpf_cmd command : kMapCommands)  // live changes of the policy
     BAILEY_TRY(Allow(context, "bpf", SCMP_A0_32(SCMP_CMP_EQ, command)));
+  // A raw socket must not learn to write IP headers of its own, with any source in them.
+  for (const auto& [level, forbidden] : {std::pair(SOL_IP, IP_HDRINCL), {SOL_IPV6, kIpv6HdrIncl}})
+    BAILEY_TRY(Allow(context, "setsockopt", SCMP_A1_32(SCMP_CMP_EQ, static_cast<uint32_t>(level)),
+                     SCMP_A2_32(SCMP_CMP_NE, static_cast<uint32_t>(forbidden))));
+  for (const int level : {SOL_SOCKET, SOL_TCP, SOL_UDP})
+    BAILEY_TRY(Allow(context, "setsockopt", SCMP_A1_32(SCMP_CMP_EQ, static_cast<uint32_t>(level))));
   for (const char* name : {"mmap", "mprotect"})
     BAILEY_TRY(Allow(context, name, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)));
   return SeccompProgram::Compile(context.get());

@@ -102,8 +102,9 @@ void DatagramFlows::MakeRoom() {
   const auto most =
       std::max_element(per_socket_.begin(), per_socket_.end(),
                        [](const auto& a, const auto& b) { return a.second < b.second; });
-  const auto loser = std::find_if(flows_.rbegin(), flows_.rend(),
-                                  [&](const Flow& flow) { return flow.inside == most->first; });
+  const auto loser = std::find_if(flows_.rbegin(), flows_.rend(), [&](const Flow& flow) {
+    return per_socket_.at(flow.inside) == most->second;
+  });
   counters_.Add(NetCounter::kLimitUdpFlows);
   Remove(std::prev(loser.base()));
 }

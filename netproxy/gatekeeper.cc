@@ -32,6 +32,14 @@ bool Gatekeeper::Allows(const Endpoint& to, Transport transport) {
   return false;
 }
 
+bool Gatekeeper::AllowsEcho(const IpAddress& to) {
+  const Judgement judgement = policy_->Judge({to, 0});
+  if (judgement.verdict == Verdict::kAllow) return true;
+  counters_.Add(DenialCounter(judgement.verdict == Verdict::kAskPeer ? DenyReason::kTenant
+                                                                     : judgement.reason));
+  return false;
+}
+
 // A listener on the wildcard would be the host's own: only what is bound to exactly this address,
 // and owned by a tenant's proxy, is a tenant's.
 bool Gatekeeper::IsPublished(Transport transport, const Endpoint& to) const {

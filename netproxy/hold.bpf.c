@@ -2,6 +2,8 @@
 // the proxy and taken away (the sender believes that it left). The proxy dials, and then either
 // sends the very same SYN again, with a mark, or answers it as the destination or a router would:
 // so a connect(2) inside fails with the errno that it would have on a host of its own.
+//
+// A ping goes the same way: here, where every address is local, the kernel itself would answer it.
 
 // In this order: what is in bpf/ needs linux/bpf.h before it.
 // clang-format off
@@ -17,7 +19,12 @@
 #define IPV4 20
 #define IPV6 40
 #define TCP 20
+#define ICMP 8
+#define PROTOCOL_ICMP 1
 #define PROTOCOL_TCP 6
+#define PROTOCOL_ICMPV6 58
+#define ECHO 8
+#define ECHO6 128
 #define FLAGS 13  // offset in the TCP header
 #define SYN 0x02
 #define SYN_ACK 0x12
@@ -26,6 +33,11 @@ struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 256 * 1024);
 } held_syns SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 64 * 1024);
+} held_echoes SEC(".maps");
 
 const volatile __u32 own4 = 0;
 const volatile __u32 own6[4] = {0, 0, 0, 0};
@@ -60,9 +72,42 @@ static __always_inline int IsHeld(struct __sk_buff* packet) {
   return (tcp[FLAGS] & SYN_ACK) == SYN;
 }
 
+static __always_inline int IsForeignEcho(struct __sk_buff* packet) {
+  const __u8* end = (const __u8*)(long)packet->data_end;
+  const __u8* ip = (const __u8*)(long)packet->data + ETHERNET;
+  if (packet->protocol == bpf_htons(0x0800)) {
+    if (ip + IPV4 > end || ip[9] != PROTOCOL_ICMP || !IsForeign4(ip)) return 0;
+    __u8 type = 0;
+    __u32 header = (ip[0] & 15) * 4;
+    return bpf_skb_load_bytes(packet, ETHERNET + header, &type, 1) == 0 && type == ECHO;
+  }
+  if (packet->protocol != bpf_htons(0x86dd)) return 0;
+  if (ip + IPV6 + 1 > end || ip[6] != PROTOCOL_ICMPV6 || !IsForeign6(ip)) return 0;
+  return ip[IPV6] == ECHO6;
+}
+
+static __always_inline int HoldEcho(struct __sk_buff* packet) {
+  __u32 size = packet->len - ETHERNET;
+  if (size > BAILEY_ECHO_BYTES) return TC_ACT_SHOT;
+  struct bailey_held_echo* held = bpf_ringbuf_reserve(&held_echoes, sizeof *held, 0);
+  if (!held) return TC_ACT_SHOT;
+  held->size = size;
+  asm volatile("" : "+r"(size));
+  size &= 2047;  // for the verifier
+  if (size < IPV4 + ICMP || size > BAILEY_ECHO_BYTES ||
+      bpf_skb_load_bytes(packet, ETHERNET, held->packet, size)) {
+    bpf_ringbuf_discard(held, 0);
+    return TC_ACT_SHOT;
+  }
+  bpf_ringbuf_submit(held, 0);
+  return TC_ACT_STOLEN;
+}
+
 SEC("tc")
 int hold(struct __sk_buff* packet) {
-  if (packet->mark == BAILEY_RAW_MARK || !IsHeld(packet)) return TC_ACT_OK;
+  if (packet->mark == BAILEY_RAW_MARK) return TC_ACT_OK;
+  if (IsForeignEcho(packet)) return HoldEcho(packet);
+  if (!IsHeld(packet)) return TC_ACT_OK;
   __u32 size = packet->len - ETHERNET;
   if (size > BAILEY_SYN_BYTES) return TC_ACT_OK;  // data in the SYN (Fast Open): unheld
   struct bailey_held_syn* held = bpf_ringbuf_reserve(&held_syns, sizeof *held, 0);

@@ -137,6 +137,10 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
   if (!listen_events) return listen_events.error();
   auto held_syns = BpfRing::Open(arguments.adopted.Get(kHeldSynsMap));
   if (!held_syns) return held_syns.error();
+  auto held_echoes = BpfRing::Open(arguments.adopted.Get(kHeldEchoesMap));
+  if (!held_echoes) return held_echoes.error();
+  auto echo_socket = MakeEchoSocket(config.ip);
+  if (!echo_socket) return echo_socket.error();
   auto host_addresses = HostAddresses::Open();
   if (!host_addresses) return host_addresses.error();
   UniqueFd host_diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
@@ -153,8 +157,10 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
       .denial_notices = std::move(*denial_notices),
       .listen_events = std::move(*listen_events),
       .held_syns = std::move(*held_syns),
+      .held_echoes = std::move(*held_echoes),
       .link = std::move(link),
       .host_addresses = std::move(*host_addresses),
+      .echo_socket = std::move(*echo_socket),
       .host_diag = std::move(host_diag),
       .most_relays = *most_relays,
   };

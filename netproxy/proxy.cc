@@ -44,6 +44,9 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
                   [this](Datagrams::Bytes query, Datagrams::Reply reply) {
                     dns_.Ask(query, std::move(reply));
                   }}),
+      echoes_(parts_.loop, gatekeeper_,
+              {*parts_.held_echoes, parts_.echo_socket.get(),
+               parts_.kept.Get(config_.ip.is_v6() ? kRaw6 : kRaw4)}),
       inbound_(parts_.loop, admission_, relays_, config_.ip,
                [this](size_t count) { parts_.link.AskForSockets(count); }),
       publisher_(parts_.loop, *parts_.counters.get(), Publishing()),
@@ -90,6 +93,7 @@ Status Proxy::Start() {
   BAILEY_TRY(ServeSupervisor());
   BAILEY_TRY(denial_report_.Start());
   BAILEY_TRY(held_.Start());
+  BAILEY_TRY(echoes_.Start());
   BAILEY_TRY(ServeInside());
   inbound_.Restock();
   BAILEY_TRY(publisher_.Start(parts_.kept.TakeListeners()));

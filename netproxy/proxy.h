@@ -14,6 +14,7 @@
 #include "netproxy/datagrams.h"
 #include "netproxy/denial_report.h"
 #include "netproxy/dns_stub.h"
+#include "netproxy/echoes.h"
 #include "netproxy/gatekeeper.h"
 #include "netproxy/held_connects.h"
 #include "netproxy/host_addresses.h"
@@ -33,11 +34,12 @@ struct ProxyParts {
   CounterMapping<NetCounter> counters;
   KeptFds kept;
   bailey_denials* denials;
-  std::unique_ptr<BpfRing> denial_notices, listen_events, held_syns;
+  std::unique_ptr<BpfRing> denial_notices, listen_events, held_syns, held_echoes;
   SupervisorLink link;
   HostAddresses host_addresses;
-  UniqueFd host_diag;  // sock_diag of the host's network namespace
-  size_t most_relays;  // that there are descriptors for
+  UniqueFd echo_socket;  // MakeEchoSocket()
+  UniqueFd host_diag;    // sock_diag of the host's network namespace
+  size_t most_relays;    // that there are descriptors for
 };
 
 class Proxy {
@@ -73,6 +75,7 @@ class Proxy {
   DatagramFlows flows_;
   PublishedDatagrams published_datagrams_;
   Datagrams datagrams_;
+  Echoes echoes_;
   Inbound inbound_;
   Publisher publisher_;
   DenialReport denial_report_;

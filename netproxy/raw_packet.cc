@@ -219,12 +219,18 @@ Status SendRawIcmp(int raw, Unreachable reason, const IpAddress& from, const IpA
                                0,
                                0};
   icmp.insert(icmp.end(), about.begin(), about.end());
-  if (v6) {
+  return SendRawIcmpMessage(raw, from, to, icmp, kHops);
+}
+
+Status SendRawIcmpMessage(int raw, const IpAddress& from, const IpAddress& to,
+                          std::span<uint8_t> icmp, uint8_t hops) {
+  if (to.is_v6()) {
     SetTransportChecksum(from, to, IPPROTO_ICMPV6, icmp, kIcmpChecksumOffset);
-    return SendRawTransport(raw, from, to, IPPROTO_ICMPV6, icmp);
+    return SendRawTransport(raw, from, to, IPPROTO_ICMPV6, icmp, hops);
   }
+  icmp[kIcmpChecksumOffset] = icmp[kIcmpChecksumOffset + 1] = 0;
   StoreChecksum(icmp, kIcmpChecksumOffset, Sum(icmp, 0));  // ICMP knows no pseudo header
-  return SendRawTransport(raw, from, to, IPPROTO_ICMP, icmp);
+  return SendRawTransport(raw, from, to, IPPROTO_ICMP, icmp, hops);
 }
 
 Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uint8_t protocol,

@@ -35,6 +35,10 @@ Status SendRawUnreachable(int raw, Unreachable reason, const Endpoint& from, con
 Status SendRawIcmp(int raw, Unreachable reason, const IpAddress& from, const IpAddress& to,
                    std::span<const uint8_t> about);
 
+// An ICMP message (ICMPv6 for IPv6), of which the checksum is filled in here.
+Status SendRawIcmpMessage(int raw, const IpAddress& from, const IpAddress& to,
+                          std::span<uint8_t> icmp, uint8_t hops);
+
 // `transport` after an IP header of ours, and a packet that has one already.
 Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uint8_t protocol,
                         std::span<const uint8_t> transport, uint8_t hops = 64);

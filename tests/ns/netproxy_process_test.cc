@@ -91,6 +91,9 @@ TEST(Confinement, KillsWhatRelayingDoesNotNeed) {
   EXPECT_KILLED(::ptrace(PTRACE_ATTACH, ::getppid(), 0, 0));
   EXPECT_KILLED(::kill(::getppid(), 0));
   EXPECT_KILLED(::setns(0, CLONE_NEWNET));
+  EXPECT_KILLED(::setsockopt(0, SOL_IP, IP_HDRINCL, nullptr, 0));
+  EXPECT_KILLED(::setsockopt(0, SOL_IPV6, 36 /* IPV6_HDRINCL */, nullptr, 0));
+  EXPECT_KILLED(::setsockopt(0, SOL_RAW, IP_HDRINCL, nullptr, 0));
   EXPECT_KILLED(::socket(AF_PACKET, SOCK_RAW, 0));
   EXPECT_KILLED(::setresuid(0, 0, 0));
 #ifndef BAILEY_SANITIZE

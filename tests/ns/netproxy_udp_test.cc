@@ -113,9 +113,8 @@ TEST(Udp, WhoHasTheMostFlowsLosesOne) {
       if (i % 64 != 0) continue;
       ASSERT_TRUE(World::Await([&] { return world.Count(NetCounter::kDatagramsOut) > i; }));
     }
-    EXPECT_TRUE(World::Await([&] {
-      return world.Count(NetCounter::kLimitUdpFlows) > DatagramFlows::kMostFlows / 2;
-    }));
+    EXPECT_TRUE(World::Await(
+        [&] { return world.Count(NetCounter::kLimitUdpFlows) > DatagramFlows::kMostFlows / 2; }));
     ASSERT_EQ(SendTo(server, quiet_from, "y"), 0);
     EXPECT_EQ(ReceiveDatagram(quiet, &back), "y");
   });

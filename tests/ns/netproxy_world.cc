@@ -57,8 +57,8 @@ std::string PathOf(const UniqueFd& fd) {
   return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd.get());
 }
 
-UniqueFd PatientSocket(int type, int family) {
-  UniqueFd socket(::socket(family, type | SOCK_CLOEXEC, 0));
+UniqueFd PatientSocket(int type, int family, int protocol = 0) {
+  UniqueFd socket(::socket(family, type | SOCK_CLOEXEC, protocol));
   Require(socket.get() >= 0, "socket");
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
@@ -152,17 +152,27 @@ void World::StartSocketMaker() {
     for (;;) {
       auto request = ReceiveMessage(pair->theirs.get());
       if (!request) ::_exit(0);
-      std::array<int, 2> what{};
+      std::array<int, 3> what{};
       std::memcpy(what.data(), request->text.data(), sizeof what);
-      const UniqueFd socket = PatientSocket(what[0], what[1]);
+      // ping_group_range inside is the tenant's.
+      Require(::setegid(what[2] != 0 ? kUidBase : 0) == 0, "setegid");
+      const UniqueFd socket = PatientSocket(what[0], what[1], what[2]);
       Require(SendMessage(pair->theirs.get(), "socket", {socket.get()}));
     }
   }
   socket_maker_link_ = std::move(pair->ours);
 }
 
-UniqueFd World::Tenant(int type, int family) const {
-  const std::array<int, 2> what = {type, family};
+UniqueFd World::Tenant(int type, int family) const { return Make(type, family, 0); }
+
+UniqueFd World::Ping(int family) const {
+  return Make(
+      SOCK_DGRAM, family,
+      family == AF_INET6 ? static_cast<int>(IPPROTO_ICMPV6) : static_cast<int>(IPPROTO_ICMP));
+}
+
+UniqueFd World::Make(int type, int family, int protocol) const {
+  const std::array<int, 3> what = {type, family, protocol};
   Require(SendMessage(socket_maker_link_.get(),
                       {reinterpret_cast<const char*>(what.data()), sizeof what}));
   auto reply = ReceiveMessage(socket_maker_link_.get());

@@ -48,10 +48,13 @@ class World {
   // Sockets of the three places; the tenant's are made by a process of its cgroup. All give up
   // after a while, so that no test hangs.
   UniqueFd Tenant(int type = SOCK_STREAM, int family = AF_INET) const;
+  // Of ICMP, for pings, as one of the tenant's users has it.
+  UniqueFd Ping(int family = AF_INET) const;
   UniqueFd Host(int type = SOCK_STREAM, int family = AF_INET) const;
   UniqueFd Outside(int type = SOCK_STREAM, int family = AF_INET) const;
   // In the tenant's network namespace, but not of its cgroup.
   UniqueFd Inside(int type = SOCK_STREAM, int family = AF_INET) const;
+  int world_netns() const { return world_.get(); }
   int tenant_netns() const { return tenant_.get(); }
   int cgroup() const { return cgroup_.get(); }
 
@@ -77,6 +80,7 @@ class World {
   void GiveListener(int link, PublishedPort port);
   void GiveInsideSockets(int link, size_t count);
   UniqueFd In(int netns, int type, int family) const;
+  UniqueFd Make(int type, int family, int protocol) const;  // the tenant's
 
   Options options_;
   ProxyConfig config_;
