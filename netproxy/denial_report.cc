@@ -17,7 +17,12 @@ NetCounter CounterOf(size_t slot) {
 
 }  // namespace
 
-DenialReport::~DenialReport() { loop_.Unwatch(notices_.fd()); }
+DenialReport::~DenialReport() { Rest(); }
+
+void DenialReport::Rest() {
+  loop_.Unwatch(notices_.fd());
+  loop_.Cancel(timer_);
+}
 
 Status DenialReport::Start() {
   BAILEY_TRY(loop_.Watch(notices_.fd(), EPOLLIN, [this](uint32_t) {
@@ -36,7 +41,7 @@ void DenialReport::Report() {
     std::atomic_ref(denials_.told).store(0, std::memory_order_seq_cst);
     scheduled_ = CarryOver();
   }
-  if (scheduled_) loop_.After(kWhileRefusing, [this] { Report(); });
+  if (scheduled_) timer_ = loop_.After(kWhileRefusing, [this] { Report(); });
 }
 
 bool DenialReport::CarryOver() {

@@ -21,6 +21,8 @@ class DenialReport {
   DenialReport& operator=(const DenialReport&) = delete;
 
   Status Start();
+  // Carries over no more: another proxy does.
+  void Rest();
 
  private:
   void Report();
@@ -31,6 +33,7 @@ class DenialReport {
   bailey_denials& denials_;
   BpfRing& notices_;
   bool scheduled_ = false;
+  EventLoop::TimerId timer_ = 0;
 };
 
 }  // namespace bailey::netproxy

@@ -47,6 +47,12 @@ void Inbound::Withdraw(uint16_t port) {
   listeners_.erase(found);
 }
 
+void Inbound::Rest() {
+  for (const auto& [port, listener] : listeners_) loop_.Unwatch(listener.get());
+  listeners_.clear();
+  paused_.clear();
+}
+
 void Inbound::AddSockets(std::vector<UniqueFd> sockets) {
   asked_for_ -= std::min(asked_for_, sockets.size());
   std::move(sockets.begin(), sockets.end(), std::back_inserter(stock_));

@@ -37,6 +37,8 @@ class Inbound {
   // Serves `listener`, bound to the tenant's IP and `port` on the host, until Withdraw.
   Status Publish(uint16_t port, UniqueFd listener);
   void Withdraw(uint16_t port);
+  // Accepts no more; the listeners stay as they are, for another proxy.
+  void Rest();
   void AddSockets(std::vector<UniqueFd> sockets);
   // Asks for what is missing from the stock.
   void Restock();

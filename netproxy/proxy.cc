@@ -1,5 +1,6 @@
 #include "netproxy/proxy.h"
 
+#include <chrono>
 #include <utility>
 
 #include "base/log.h"
@@ -10,6 +11,9 @@
 
 namespace bailey::netproxy {
 namespace {
+
+// Long enough for the answers to what was asked last.
+constexpr std::chrono::seconds kDrainStep{2};
 
 DnsStubOptions DnsOptions(const ProxyConfig& config) {
   DnsStubOptions options;
@@ -115,15 +119,39 @@ Status Proxy::ServeSupervisor() {
       parts_.loop,
       {.on_listener =
            [this](PublishedPort port, int error, UniqueFd listener) {
-             publisher_.OnListener(port, error, std::move(listener));
+             if (!draining_) publisher_.OnListener(port, error, std::move(listener));
            },
        .on_inside =
            [this](std::vector<UniqueFd> sockets) { inbound_.AddSockets(std::move(sockets)); },
        .on_config = [this](std::string_view message) { OnConfig(message); },
+       .on_drain = [this] { OnDrain(); },
        .on_gone = [this] { parts_.loop.Stop(); }});
 }
 
+// Another proxy takes over the listeners and whatever waits in them. What goes on is what has
+// begun: connections, and answers to what was sent.
+void Proxy::OnDrain() {
+  draining_ = true;
+  for (const char* name : {kTcp4, kTcp6, kUdp4, kUdp6})
+    if (const int fd = parts_.kept.Get(name); fd >= 0) parts_.loop.Unwatch(fd);
+  for (const auto* ring : {&parts_.held_syns, &parts_.held_echoes})
+    parts_.loop.Unwatch((*ring)->fd());
+  inbound_.Rest();
+  published_datagrams_.Rest();
+  publisher_.Rest();
+  denial_report_.Rest();
+  relays_.StopCounting();
+  parts_.link.Drained();
+  parts_.loop.After(kDrainStep, [this] { EndOnceDrained(); });
+}
+
+void Proxy::EndOnceDrained() {
+  if (relays_.size() == 0) return parts_.loop.Stop();
+  parts_.loop.After(kDrainStep, [this] { EndOnceDrained(); });
+}
+
 void Proxy::OnHostAddresses() {
+  if (draining_) return;
   auto host = parts_.host_addresses.List();
   if (!host) return LogError(host.error().Message());
   if (*host == host_) return;

@@ -61,6 +61,8 @@ class Proxy {
   void ApplyLimits();
   void OnHostAddresses();
   void OnConfig(std::string_view message);
+  void OnDrain();
+  void EndOnceDrained();
 
   ProxyConfig config_;
   std::vector<Cidr> host_;  // the host's addresses
@@ -79,6 +81,7 @@ class Proxy {
   Inbound inbound_;
   Publisher publisher_;
   DenialReport denial_report_;
+  bool draining_ = false;
 };
 
 }  // namespace bailey::netproxy

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "netproxy/raw_packet.h"
@@ -64,6 +65,12 @@ void PublishedDatagrams::Withdraw(uint16_t port) {
   loop_.Unwatch(found->second.get());
   sockets_.erase(found);
   guests_.RemoveIf([port](const Guest& guest) { return guest.port == port; });
+}
+
+void PublishedDatagrams::Rest() {
+  for (const auto& [port, socket] : sockets_) loop_.Unwatch(socket.get());
+  sockets_.clear();
+  loop_.Cancel(std::exchange(sweep_, 0));
 }
 
 void PublishedDatagrams::OnEvents(uint16_t port, uint32_t events) {

@@ -42,6 +42,8 @@ class PublishedDatagrams {
 
   Status Publish(uint16_t port, UniqueFd socket);
   void Withdraw(uint16_t port);
+  // Receives no more; the sockets stay as they are, for another proxy.
+  void Rest();
   bool Has(uint16_t port) const { return sockets_.contains(port); }
   bool HasGuest(uint16_t port, const Endpoint& seen) const { return guests_.HasSeen(port, seen); }
   // From the published `port` to `to`, as the tenant calls it: a guest, or somebody whom the policy

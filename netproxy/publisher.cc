@@ -29,10 +29,12 @@ bool IsListening(Transport transport, int socket) {
 Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, PublisherOptions options)
     : loop_(loop), counters_(counters), options_(std::move(options)) {}
 
-Publisher::~Publisher() {
+void Publisher::Rest() {
   loop_.Unwatch(options_.events->fd());
   for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
 }
+
+Publisher::~Publisher() { Rest(); }
 
 Status Publisher::Start(std::vector<std::pair<PublishedPort, UniqueFd>>&& adopted) {
   for (auto& [port, listener] : adopted) {

@@ -49,6 +49,8 @@ class Publisher {
   // `adopted`: what an earlier proxy had published.
   Status Start(std::vector<std::pair<PublishedPort, UniqueFd>>&& adopted);
   void OnListener(PublishedPort port, int error, UniqueFd listener);
+  // Neither asks for anything nor gives anything up any more: another proxy does.
+  void Rest();
   void SetRules(std::optional<std::vector<PublishRule>> rules);
 
  private:

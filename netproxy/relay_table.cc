@@ -91,6 +91,11 @@ void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
   resources_.counters->Add(NetCounter::kOpenConnections);
 }
 
+void RelayTable::StopCounting() {
+  resources_.counters->Subtract(NetCounter::kOpenConnections, relays_.size());
+  counts_ = false;
+}
+
 void RelayTable::OnEvents(Relay* relay, size_t side, uint32_t events) {
   Settle(relay, relay->OnEvents(side, events));
 }
@@ -113,7 +118,7 @@ void RelayTable::Remove(Relay* relay) {
   loop_.Unwatch(relay->fd(Relay::kOutside));
   std::erase(waiting_, relay);
   relays_.erase(relay);
-  resources_.counters->Subtract(NetCounter::kOpenConnections);
+  if (counts_) resources_.counters->Subtract(NetCounter::kOpenConnections);
 }
 
 }  // namespace bailey::netproxy

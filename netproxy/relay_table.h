@@ -31,6 +31,8 @@ class RelayTable {
   // `inside` and `outside` as in Relay; connect(2) has been called.
   void Start(Direction direction, UniqueFd inside, UniqueFd outside);
   size_t size() const { return relays_.size(); }
+  // Those that are left are not in the gauge any more, which is another proxy's from now on.
+  void StopCounting();
   // Which datagrams are charged to as well. `from`: Relay::kInside for what goes out.
   bool TakeDatagram(size_t from, size_t bytes) {
     return !resources_.bandwidth[from] || resources_.bandwidth[from]->TakeDatagram(bytes);
@@ -48,6 +50,7 @@ class RelayTable {
   RelayResources resources_;
   const size_t most_;
   size_t limit_;
+  bool counts_ = true;  // the gauge is ours
   std::chrono::milliseconds idle_timeout_{};
   EventLoop::TimerId idle_sweep_ = 0;
   struct Entry {

@@ -81,6 +81,8 @@ void SupervisorLink::Dispatch(Message message) {
                           std::move(listener));
   } else if (name == "inside") {
     handlers_.on_inside(std::move(message.fds));
+  } else if (name == "drain") {
+    handlers_.on_drain();
   } else if (name == "config") {
     handlers_.on_config(message.text);
   } else {

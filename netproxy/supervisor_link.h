@@ -22,7 +22,8 @@ class SupervisorLink {
     std::function<void(PublishedPort port, int error, UniqueFd listener)> on_listener;
     std::function<void(std::vector<UniqueFd> sockets)> on_inside;
     std::function<void(std::string_view message)> on_config;
-    std::function<void()> on_gone;  // the supervisor has ended, and so must the proxy
+    std::function<void()> on_drain;  // another proxy takes over: no new work from now on
+    std::function<void()> on_gone;   // the supervisor has ended, and so must the proxy
   };
 
   explicit SupervisorLink(UniqueFd socket) : socket_(std::move(socket)) {}
@@ -31,6 +32,7 @@ class SupervisorLink {
 
   Status Keep(const KeptFds& fds);
   void Ready() { Send(R"({"op":"ready"})"); }
+  void Drained() { Send(R"({"op":"drained"})"); }
   void AskForListener(PublishedPort port);
   void GiveUpListener(PublishedPort port);
   void AskForSockets(size_t count);

@@ -123,6 +123,10 @@ Result<ControlRequest> ReadRequest(const std::string& op, Members& in) {
   if (op == "wait") return ReadWait(in);
   if (op == "exec") return ReadExec(in);
   if (op == "stop") return ReadStop(in);
+  if (op == "restart") {
+    if (in.Text("server") != "net") in.Mistake("server", "must be net");
+    return RestartProxyRequest{};
+  }
   if (op == "suspend") return SuspendRequest{};
   if (op == "resume") return ResumeRequest{};
   if (op == "set") {

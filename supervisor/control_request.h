@@ -32,14 +32,16 @@ struct ExecRequest {
 struct StopRequest {
   std::optional<std::chrono::milliseconds> timeout;  // none: the configuration's
 };
+struct RestartProxyRequest {};
 struct SuspendRequest {};
 struct ResumeRequest {};
 struct SetRequest {
   std::optional<std::string> limits, network;                      // JSON objects
   std::optional<std::optional<std::vector<PublishRule>>> publish;  // as TenantConfig's
 };
-using ControlRequest = std::variant<StatusRequest, CountersRequest, WaitRequest, ExecRequest,
-                                    StopRequest, SuspendRequest, ResumeRequest, SetRequest>;
+using ControlRequest =
+    std::variant<StatusRequest, CountersRequest, WaitRequest, ExecRequest, StopRequest,
+                 RestartProxyRequest, SuspendRequest, ResumeRequest, SetRequest>;
 
 Result<ControlRequest> ParseControlRequest(std::string_view text);
 

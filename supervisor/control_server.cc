@@ -81,6 +81,11 @@ void ControlServer::Serve(Connection& connection, Message message) {
         const auto held = tenant_.Set(set);
         Reply(connection.socket, held ? LimitsReply(*held) : ErrorReply(held.error(), "limits"));
       },
+      [&](const RestartProxyRequest&) {
+        const Status begun = tenant_.RestartProxy();
+        if (!begun) return Reply(connection.socket, ErrorReply(begun.error(), "network"));
+        Wait(connection, Awaited::kProxy);
+      },
       [&](const SuspendRequest&) {
         const Status begun = tenant_.Suspend();
         if (!begun) return Reply(connection.socket, ErrorReply(begun.error(), "suspend"));
@@ -128,6 +133,10 @@ void ControlServer::AnswerWaiter(Connection& connection) {
         Reply(connection.socket, ErrorReply(*tenant_.SuspendFailure(), "suspend"));
       else
         Reply(connection.socket, StatusReply(status, status.state == TenantState::kSuspended));
+      break;
+    case Awaited::kProxy:
+      if (!ended && tenant_.IsRestartingProxy()) return;
+      Reply(connection.socket, StatusReply(status, !ended));
       break;
     case Awaited::kStopReply:
       if (!ended) return;

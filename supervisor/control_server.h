@@ -30,7 +30,7 @@ class ControlServer {
   void StopForGood();
 
  private:
-  enum class Awaited { kNothing, kRunning, kStopped, kStopReply, kSuspended };
+  enum class Awaited { kNothing, kRunning, kStopped, kStopReply, kSuspended, kProxy };
   struct Connection {
     UniqueFd socket;
     Awaited awaited = Awaited::kNothing;

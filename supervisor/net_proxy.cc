@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "base/files.h"
 #include "base/log.h"
 #include "base/message.h"
@@ -16,7 +18,8 @@ namespace bailey::supervisor {
 namespace {
 
 constexpr uint32_t kProxyId = 65535;  // the tenant's last id, mapped for nobody inside
-constexpr std::chrono::milliseconds kAwaitOwnEnd{200};
+constexpr std::chrono::milliseconds kAwaitOwnEnd{200}, kMayTakeToDrain{2000};
+constexpr size_t kMostDraining = 4;
 
 // A file for a program to read its configuration from: nobody can change it any more.
 Result<UniqueFd> SealedText(const char* name, const std::string& text) {
@@ -74,8 +77,10 @@ Status NetProxy::Spawn() {
   link_ = std::move(pair->ours);
   BAILEY_TRY(loop_.Watch(link_.get(), EPOLLIN, [this](uint32_t) { OnMessage(); }));
   spawned_at_ = EventLoop::Clock::now();
+  process_ = std::make_unique<ServerProcess>(loop_);
   Status started =
-      process_.Start(setup_.cgroup, options, [this](int status) { OnDeath(DescribeExit(status)); });
+      process_->Start(setup_.cgroup, options,
+                      [this, process = process_.get()](int status) { OnEnd(process, status); });
   if (!started) CloseLink();
   return started;
 }
@@ -94,7 +99,7 @@ void NetProxy::OnMessage() {
   }
   if (served) return;
   LogWarning("bailey-netproxy is ended: " + served.error().Message());
-  process_.Kill();
+  process_->Kill();
   OnDeath(served.error().Message());
 }
 
@@ -106,6 +111,8 @@ Status NetProxy::Serve(const ProxyMessage& message, std::vector<UniqueFd> fds) {
     return GiveInsideSockets(inside->count);
   if (const auto* dropped = std::get_if<UnlistenRequest>(&message))
     listeners_.erase(dropped->port);
+  else if (std::holds_alternative<DrainedReport>(message))
+    OnDrained();
   else
     OnReady();
   return {};
@@ -143,7 +150,36 @@ Status NetProxy::GiveInsideSockets(size_t count) {
   return SendMessage(link_.get(), R"({"op":"inside"})", Numbers(*sockets));
 }
 
+Status NetProxy::Restart() {
+  if (restarting_) return Errno("the proxy is being restarted", EBUSY);
+  if (!was_ready_ || stopped_) return Errno("the proxy does not run yet", ESRCH);
+  restarting_ = true;
+  if (!link_) return {};  // it has just died: the next one comes by itself
+  drain_deadline_ = loop_.After(kMayTakeToDrain, [this] {
+    LogWarning("bailey-netproxy does not make way and is ended");
+    process_->Kill();
+    OnDeath("was ended");
+  });
+  return SendMessage(link_.get(), R"({"op":"drain"})");
+}
+
+void NetProxy::OnDrained() {
+  if (!restarting_ || drain_deadline_ == 0) return;
+  loop_.Cancel(std::exchange(drain_deadline_, 0));
+  loop_.Unwatch(link_.get());
+  draining_.push_back({std::move(process_), std::move(link_)});
+  if (draining_.size() > kMostDraining) draining_.pop_front();  // which kills it
+  setup_.own.Add(SupervisorCounter::kProxyRestarts);
+  if (const Status spawned = Spawn(); !spawned) OnDeath(spawned.error().Message());
+}
+
+void NetProxy::OnEnd(const ServerProcess* process, int status) {
+  if (process_.get() == process) return OnDeath(DescribeExit(status));
+  std::erase_if(draining_, [process](const auto& each) { return each.process.get() == process; });
+}
+
 void NetProxy::OnReady() {
+  if (std::exchange(restarting_, false)) events_.restarted();
   if (was_ready_) return;
   was_ready_ = true;
   events_.ready();
@@ -151,6 +187,7 @@ void NetProxy::OnReady() {
 
 void NetProxy::OnDeath(const std::string& how) {
   CloseLink();
+  loop_.Cancel(std::exchange(drain_deadline_, 0));
   if (stopped_) return;
   if (!was_ready_) return events_.failed(Invalid("bailey-netproxy " + how));
   const auto pause = backoff_.Next(EventLoop::Clock::now() - spawned_at_);
@@ -185,11 +222,14 @@ void NetProxy::CloseLink() {
 
 void NetProxy::Stop() {
   stopped_ = true;
+  restarting_ = false;
   loop_.Cancel(respawn_);
+  loop_.Cancel(drain_deadline_);
+  draining_.clear();
   // Before the proxy: what arrives from now on is refused, not queued for nobody.
   listeners_.clear();
   CloseLink();
-  if (!process_.Await(kAwaitOwnEnd)) process_.Kill();
+  if (process_ && !process_->Await(kAwaitOwnEnd)) process_->Kill();
   guard_.reset();
   kept_.clear();
   netns_.Reset();

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "base/counters.h"
@@ -28,6 +30,7 @@ class NetProxy {
   struct Events {
     std::function<void()> ready;               // the first time only
     std::function<void(Error reason)> failed;  // it has died before it was ever ready
+    std::function<void()> restarted;           // IsRestarting() has become false
   };
   struct Setup {
     const TenantConfig& config;
@@ -39,7 +42,7 @@ class NetProxy {
 
   // What `setup` refers to must outlive this.
   NetProxy(EventLoop& loop, Setup setup, Events events)
-      : loop_(loop), setup_(std::move(setup)), events_(std::move(events)), process_(loop) {}
+      : loop_(loop), setup_(std::move(setup)), events_(std::move(events)) {}
   ~NetProxy() { Stop(); }
   NetProxy(const NetProxy&) = delete;
   NetProxy& operator=(const NetProxy&) = delete;
@@ -50,9 +53,14 @@ class NetProxy {
   Status Reconfigure(std::string network);
   // The spec's ports have changed: listeners that it no longer allows are shut, whoever holds them.
   void CloseUnpublished();
+  // Has a fresh proxy, of the program as it is on disk now, take over: the old one takes nothing
+  // new and lives on until its last connection has ended. No connection is refused meanwhile. EBUSY
+  // while the last restart is under way.
+  Status Restart();
+  bool IsRestarting() const { return restarting_; }
   // Closes the listeners and ends the proxy. Idempotent.
   void Stop();
-  pid_t pid() const { return process_.pid(); }
+  pid_t pid() const { return process_ ? process_->pid() : -1; }
 
  private:
   Status Spawn();
@@ -62,22 +70,30 @@ class NetProxy {
   Status GiveListener(PublishedPort port);
   Status GiveInsideSockets(size_t count);
   void OnReady();
+  void OnDrained();
+  void OnEnd(const ServerProcess* process, int status);
   void OnDeath(const std::string& how);
   void CloseLink();
 
   EventLoop& loop_;
   Setup setup_;
   Events events_;
-  ServerProcess process_;
+  std::unique_ptr<ServerProcess> process_;
   std::unique_ptr<SourceGuard> guard_;
   UniqueFd netns_, link_;
   std::string network_;
   std::map<std::string, UniqueFd> kept_;
   std::map<PublishedPort, UniqueFd> listeners_;
-  bool was_ready_ = false, stopped_ = false;
+  // Earlier proxies, until their last connection has ended; each ends when its link closes.
+  struct Draining {
+    std::unique_ptr<ServerProcess> process;
+    UniqueFd link;
+  };
+  std::list<Draining> draining_;
+  bool was_ready_ = false, stopped_ = false, restarting_ = false;
   Backoff backoff_;
   EventLoop::Clock::time_point spawned_at_;
-  EventLoop::TimerId respawn_ = 0;
+  EventLoop::TimerId respawn_ = 0, drain_deadline_ = 0;
 };
 
 }  // namespace bailey::supervisor

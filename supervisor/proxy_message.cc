@@ -63,6 +63,7 @@ Result<ProxyMessage> ParseProxyMessage(std::string_view text, size_t fds) {
   if (name == "keep") return ParseKeep(message, fds);
   if (fds != 0) return Refuse("descriptors that nobody asked for");
   if (name == "ready") return ReadyReport{};
+  if (name == "drained") return DrainedReport{};
   if (name == "listener" || name == "unlisten") {
     const auto port = Port(message);
     if (!port) return port.error();

@@ -22,6 +22,7 @@ struct KeepRequest {
   std::vector<std::string> names;  // [A-Za-z0-9_.:-]{1,64}, one per descriptor
 };
 struct ReadyReport {};
+struct DrainedReport {};
 struct ListenerRequest {
   PublishedPort port;
 };
@@ -31,8 +32,8 @@ struct UnlistenRequest {
 struct InsideRequest {
   size_t count;
 };
-using ProxyMessage =
-    std::variant<KeepRequest, ReadyReport, ListenerRequest, UnlistenRequest, InsideRequest>;
+using ProxyMessage = std::variant<KeepRequest, ReadyReport, DrainedReport, ListenerRequest,
+                                  UnlistenRequest, InsideRequest>;
 
 // `fds`: how many descriptors came with it.
 Result<ProxyMessage> ParseProxyMessage(std::string_view text, size_t fds);

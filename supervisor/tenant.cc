@@ -141,6 +141,11 @@ Status Tenant::SpreadProcessors() {
   return MoveToProcessors(*cgroup_, before, *share);
 }
 
+Status Tenant::RestartProxy() {
+  if (!proxy_) return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH);
+  return proxy_->Restart();
+}
+
 Result<Limits> Tenant::Set(const SetRequest& request) {
   if (!cgroup_ || HasEnded(status_.state))
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH);

@@ -58,6 +58,9 @@ class Tenant {
   // them stand still; until then IsSuspending(), and if one does not within some seconds, all go on
   // and SuspendFailure() says why. ESRCH unless it runs.
   Status Suspend();
+  // A fresh proxy takes over, without a refused connection; done once IsRestartingProxy() is false.
+  Status RestartProxy();
+  bool IsRestartingProxy() const { return proxy_ && proxy_->IsRestarting(); }
   bool IsSuspending() const { return suspending_ != 0; }
   const std::optional<Error>& SuspendFailure() const { return suspend_failure_; }
   // Whatever Suspend() has reached is undone. ESRCH unless it runs or is suspended.

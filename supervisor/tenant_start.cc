@@ -108,7 +108,8 @@ Status Tenant::MakeNetwork() {
       setup_.loop,
       NetProxy::Setup{setup_.config, *cgroup_, Program("bailey-netproxy"),
                       setup_.counters.net.get(), own()},
-      NetProxy::Events{[this] { OpenTheGate(); }, [this](const Error& reason) { Fail(reason); }});
+      NetProxy::Events{[this] { OpenTheGate(); }, [this](const Error& reason) { Fail(reason); },
+                       [this] { changed_(); }});
   return proxy_->Start(std::move(launched_->netns), setup_.config.network);
 }
 

@@ -10,6 +10,7 @@
 #include "tenants/api_child.h"
 #include "tenants/core.h"
 #include "tenants/instance.h"
+#include "tenants/resolver_watch.h"
 #include "tenants/templates/template_store.h"
 
 namespace bailey::tenants {
@@ -51,6 +52,9 @@ Status Serve() {
 
   Sampler sampler(std::move(*cgroups));
   Fleet fleet(*loop, *store, *host, **background);
+  // Without it, tenants ask the resolvers that were there when they were started.
+  const auto resolvers = ResolverWatch::Start(*loop, [&fleet] { fleet.AnnounceSoon(); });
+  if (!resolvers) LogWarning(resolvers.error().Message());
   LayerMeter meter(**measuring);
   Core core(*loop, *store, *host, **background, fleet, sampler, meter);
   ApiChild api(*loop, instance->api.get(), instance->metrics ? instance->metrics.get() : -1,

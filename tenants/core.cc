@@ -13,6 +13,7 @@
 #include "tenants/filesystem_item.h"
 #include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
+#include "tenants/spec_values.h"
 #include "tenants/templates/template_store.h"
 #include "tenants/tenant_item.h"
 
@@ -201,6 +202,15 @@ void Core::ResumeTenant(const CallPtr& call) {
 }
 
 void Core::RestartTenant(const CallPtr& call) {
+  if (const json::value* server = call->request.args.if_contains("server")) {
+    if (*server == "net")
+      return (*fleet_.Find(call->request.tenant))->RestartProxy(AnswerTenant(call));
+    return call->Fail({ApiCode::kUsage,
+                       "no such server: " + Shown(*server),
+                       call->request.tenant,
+                       {},
+                       "the one that can be restarted by itself is net"});
+  }
   (*fleet_.Find(call->request.tenant))->Stop([this, call](const ApiStatus& stopped) {
     if (!stopped) return call->Fail(stopped.error());
     const auto tenant = fleet_.Find(call->request.tenant);

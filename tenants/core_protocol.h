@@ -20,7 +20,8 @@
 // | tenants.create     | {"spec":{…}}: spec_json.h's form        | kind Tenant, one               |
 // | tenants.start      |                                         | kind Tenant, once it runs      |
 // | tenants.stop       |                                         | kind Tenant, once it is gone   |
-// | tenants.restart    |                                         | kind Tenant, once it runs      |
+// | tenants.restart    | {"server":"net"}, optional: only its    | kind Tenant, once it runs      |
+// |                    | proxy, without a refused connection     |                                |
 // | tenants.suspend    |                                         | kind Tenant, once all stand    |
 // | tenants.resume     |                                         | kind Tenant                    |
 // | tenants.remove     | {"force":bool}                          | kind Tenant, as it was         |

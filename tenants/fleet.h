@@ -36,11 +36,12 @@ class Fleet {
   void Remove(const std::string& name, bool force, Done done);
   // Each by SetSpecKey; all or none.
   void Set(const std::string& name, const boost::json::object& changes, Done done);
+  // What every proxy is told has changed: the addresses of tenants, the host's resolvers.
+  void AnnounceSoon();
 
  private:
   std::vector<IpAddress> PeersOf(const std::string& name) const;
   void RemoveAtRest(const std::shared_ptr<Tenant>& tenant, const Done& done);
-  void AnnounceSoon();
   void Discard(const std::string& path);
 
   EventLoop& loop_;

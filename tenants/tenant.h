@@ -70,6 +70,7 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   void Stop(Done done);
   // To stand still and to go on. kFailed unless it is up.
   void Suspend(Done done);
+  void RestartProxy(Done done);
   void Resume(Done done);
   // At the daemon's start: finds a living supervisor again. `found` is called once it is known
   // whether there is one; what follows from that (a start, a clearing) then goes on by itself.

@@ -115,6 +115,21 @@ void Tenant::Pause(const char* op, TenantState wanted, Done done) {
                 });
 }
 
+void Tenant::RestartProxy(Done done) {
+  if (!IsUp())
+    return done(ApiError{ApiCode::kFailed,
+                         "tenant " + name() + " does not run",
+                         name(),
+                         {},
+                         "bailey start " + name()});
+  requests_.Ask({{"op", "restart"}, {"server", "net"}}, {}, kRequestPatience,
+                [this, done = std::move(done)](const auto& answer) {
+                  if (!answer) return done(answer.error());
+                  Note("proxy restarted", "");
+                  done({});
+                });
+}
+
 void Tenant::Suspend(Done done) { Pause("suspend", TenantState::kSuspended, std::move(done)); }
 void Tenant::Resume(Done done) { Pause("resume", TenantState::kRunning, std::move(done)); }
 

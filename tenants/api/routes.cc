@@ -104,6 +104,10 @@ bool TakeParameter(std::string_view key, std::string_view value, Route* route) {
     route->args["force"] = value == "1";
     return true;
   }
+  if (route->op == "tenants.restart" && key == "server") {
+    route->args["server"] = boost::json::string_view(value.data(), value.size());
+    return value == "net";
+  }
   if (route->op == "tenants.logs" && key == "offset") return ParseNumber(value, &route->offset);
   if (route->op == "tenants.logs" && key == "limit") {
     if (!ParseNumber(value, &route->limit) || route->limit == 0) return false;

@@ -48,7 +48,7 @@ struct Parsed {
   bool fs = false;
   int lines = -1;
   bool busybox = false, host = false;
-  std::string suite, mirror, tar;
+  std::string suite, mirror, tar, server;
 };
 
 // A verb: its subcommand, and what it makes of the options and the words behind "--".
@@ -141,8 +141,12 @@ void Grammar::AddLife() {
     app->add_option("NAME", parsed_.names, "tenants")->required();
     if (row.verb == LifeVerb::kRemove)
       app->add_flag("-f,--force", parsed_.force, "even while they run: stop them first");
+    if (row.verb == LifeVerb::kRestart)
+      app->add_option("--server", parsed_.server,
+                      "only this server of theirs, without a refused connection: net")
+          ->check(CLI::IsMember({"net"}));
     verbs_.push_back({app, [this, verb = row.verb](const auto&) -> Command {
-                        return LifeCommand{verb, parsed_.names, parsed_.force};
+                        return LifeCommand{verb, parsed_.names, parsed_.force, parsed_.server};
                       }});
   }
 }

@@ -25,6 +25,7 @@ struct LifeCommand {
   LifeVerb verb = LifeVerb::kStart;
   std::vector<std::string> names;
   bool force = false;
+  std::string server;  // of a restart: only this one
 };
 struct ListCommand {};
 struct ShowCommand {

@@ -157,7 +157,8 @@ std::string DoneText(LifeVerb verb, const json::object& item) {
 ApiRequest LifeRequest(const LifeCommand& command, const std::string& name) {
   if (command.verb == LifeVerb::kRemove)
     return {"DELETE", TenantTarget(name) + (command.force ? "?force=1" : ""), {}, {}};
-  return {"POST", TenantTarget(name, ActionOf(command.verb)), {}, {}};
+  const std::string query = command.server.empty() ? "" : "?server=" + command.server;
+  return {"POST", TenantTarget(name, ActionOf(command.verb)) + query, {}, {}};
 }
 
 }  // namespace
