@@ -59,7 +59,18 @@ class Driver {
   Node& Any() { return *nodes_[input_.Below(nodes_.size())]; }
   Node& Directory() {
     Node& node = Any();
-    return node.is_directory() ? node : tree_.root();
+    // The kernel lets nobody do anything in a directory that was removed.
+    return node.is_directory() && !node.gone ? node : tree_.root();
+  }
+  // `inner` is the entry, or lies below it: the kernel refuses such renames by itself.
+  bool IsWithin(const Node& inner, Node& parent, const std::string& name) {
+    const auto entry = tree_.LookUp(parent, name);
+    if (!entry) return false;
+    bool within = false;
+    for (const Node* node = &inner; node != nullptr; node = node->at.parent)
+      within = within || node == entry->node;
+    tree_.Forget(*entry->node, 1);
+    return within;
   }
 
   void Keep(const Answer<Entry>& entry) {
@@ -135,6 +146,7 @@ class Driver {
     static constexpr unsigned kFlags[] = {0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE};
     const std::string old_name = Name();
     const std::string new_name = Name();
+    if (IsWithin(to, from, old_name) || IsWithin(from, to, new_name)) return;
     (void)tree_.Rename(from, old_name, to, new_name, kFlags[input_.Below(std::size(kFlags))]);
   }
 
