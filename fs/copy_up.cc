@@ -224,7 +224,8 @@ Done CopyUp::CommitFile(Node& node, Source& source, UniqueFd copy, WorkItem& ite
   node.number = number;
   const bool has_own_data = source.data == nullptr;
   if (node.gone || (has_own_data && at_.backings.InUse(node))) {
-    if (node.gone && !copy) copy.Reset(::openat(at_.work.fd(), item.c_str(), O_PATH | O_NOFOLLOW));
+    if (node.gone && !copy)
+      copy.Reset(::openat(at_.work.fd(), item.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     Succeed(node, std::move(source.file), std::move(copy));
     return {};
   }
