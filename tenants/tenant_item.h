@@ -6,8 +6,8 @@
 #include <map>
 #include <string>
 
-#include "base/ip_address.h"
 #include "supervisor/cgroup_host.h"
+#include "tenants/published_ports.h"
 #include "tenants/store.h"
 #include "tenants/tenant.h"
 

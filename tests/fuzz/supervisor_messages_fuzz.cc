@@ -22,7 +22,7 @@ void ReadProxyMessage(FuzzInput& input) {
   if (const auto* inside = std::get_if<InsideRequest>(&*message))
     Require(inside->count <= kMaxInsideSockets, "a bounded number of sockets");
   if (const auto* listener = std::get_if<ListenerRequest>(&*message))
-    Require(listener->port != 0, "a port");
+    Require(listener->port.port != 0, "a port");
 }
 
 void ReadTenantConfig(FuzzInput& input) {

@@ -67,8 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     }
     default: {
-      std::map<uint64_t, bailey::Endpoint> found;
-      ParseTcpTable(input.RestText(), found);
+      std::map<uint64_t, ServingSocket> found;
+      ParseSocketTable(input.RestText(), bailey::Transport::kTcp, found);
     }
   }
   return 0;
