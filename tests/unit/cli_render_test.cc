@@ -25,18 +25,18 @@ json::array Tenants() {
 
 TEST(Render, TablesAlignAndSayWhatIsNotThere) {
   EXPECT_EQ(Render(OutputFormat::kTable, TenantView(), Tenants()),
-            "NAME   STATE    IP          TEMPLATE  CPU    MEM        TASKS  PORTS\n"
-            "alice  running  127.77.0.2  busybox   0.13s  5.2M/512M  4/256  80,53/udp\n"
-            "bob    stopped  127.77.0.3  d         -      -          -/64   -\n");
+            "NAME   STATE    IP          TEMPLATE  CPU    MEM        TASKS  DISK  PORTS\n"
+            "alice  running  127.77.0.2  busybox   0.13s  5.2M/512M  4/256  -     80,53/udp\n"
+            "bob    stopped  127.77.0.3  d         -      -          -/64   -     -\n");
 }
 
 TEST(Render, NamesAndCsvAreForScripts) {
   EXPECT_EQ(Render(OutputFormat::kName, TenantView(), Tenants()), "alice\nbob\n");
   EXPECT_EQ(Render(OutputFormat::kName, TenantView(), {}), "");
   EXPECT_EQ(Render(OutputFormat::kCsv, TenantView(), Tenants()),
-            "name,state,ip,template,cpu,mem,tasks,ports\n"
-            "alice,running,127.77.0.2,busybox,0.13s,5.2M/512M,4/256,\"80,53/udp\"\n"
-            "bob,stopped,127.77.0.3,d,,,-/64,\n");
+            "name,state,ip,template,cpu,mem,tasks,disk,ports\n"
+            "alice,running,127.77.0.2,busybox,0.13s,5.2M/512M,4/256,,\"80,53/udp\"\n"
+            "bob,stopped,127.77.0.3,d,,,-/64,,\n");
 }
 
 TEST(Render, JsonIsTheApisDocument) {
