@@ -38,7 +38,7 @@ class Cli(harness.BaileyTest):
     def test_formats_agree(self):
         table = self.bailey.ok("ls").out.splitlines()
         self.assertEqual(table[0].split(),
-                         "NAME STATE IP TEMPLATE CPU MEM TASKS PORTS".split())
+                         "NAME STATE IP TEMPLATE CPU MEM TASKS DISK PORTS".split())
         document = self.bailey.ok("-o", "json", "ls").json()
         self.assertEqual((document["apiVersion"], document["kind"]), ("bailey/v1", "Tenant"))
         names = [item["name"] for item in document["items"]]
