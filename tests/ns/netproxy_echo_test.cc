@@ -116,7 +116,7 @@ TEST(Echo, IsAnsweredByTheRealHost) {
              family == AF_INET ? IP_RECVTTL : IPV6_RECVHOPLIMIT);
       for (uint16_t sequence = 1; sequence <= 3; ++sequence)
         for (const UniqueFd* socket : {&one, &two}) {
-          const std::string data(sequence * 600U, socket == &one ? 'a' : 'b');
+          const std::string data(size_t{600} * sequence, socket == &one ? 'a' : 'b');
           ASSERT_EQ(SendTo(*socket, At(place, 0), Request(family, sequence, data)), 0);
           const Answer answer = ReceiveAnswer(*socket);
           ASSERT_EQ(answer.message.size(), 8 + data.size());
