@@ -58,9 +58,10 @@ TEST_F(ResolverWatchTest, TellsOfAFileThatIsReplaced) {
 }
 
 TEST_F(ResolverWatchTest, SaysNothingOfWhatDoesNotMatter) {
-  Write("resolv.conf", "192.0.2.1");     // the same
-  Write("hosts", "192.0.2.9");           // another file
-  std::ofstream(dir_ + "/resolv.conf");  // being written: none at all is no news
+  Write("resolv.conf", "192.0.2.1");           // the same
+  Write("hosts", "192.0.2.9");                 // another file
+  std::ofstream empty(dir_ + "/resolv.conf");  // being written: none at all is no news
+  empty.close();
   Idle();
   EXPECT_EQ(changes_, 0);
 }
