@@ -43,6 +43,9 @@ Answer<Entry> Tree::Link(Node& node, Node& parent, const std::string& name) {
   BAILEY_TRY(MayCreate(parent, name));
   BAILEY_TRY(copy_up_.Ensure(node, CopyUp::Data::kUntouched));
   const std::unique_lock lock(tree_lock_);
+  // The kernel asks only for names that are free. In the upper the disk judges again, but a lower's
+  // would have two entries in the table.
+  if (const PinnedNode there(table_, table_.FindAndPin(parent, name)); there) return Refuse(EEXIST);
   Node& source = node.Current();
   BAILEY_TRY(PrepareToShow(source, parent));
   const auto fd = fds_.Upper(parent);
