@@ -92,9 +92,13 @@ json::object FileSystemItem(const Host& host, const Tenant& tenant, const Templa
   json::array layers{UpperLayer(host, tenant, use.upper),
                      Layer("template", name, base.root(), use.base)};
   // The host's own, measured by nobody.
-  for (const auto& [place, directory] : base.binds)
-    layers.push_back(Layer("bind", name + "/" + place, directory, {}));
-  const bool counts = tenant.Runs() && tenant.counters().fs;
+  for (const auto& [place, directory] : base.binds) {
+    std::string bind = name;
+    bind += '/';
+    bind += place;
+    layers.push_back(Layer("bind", bind, directory, {}));
+  }
+  const bool counts = tenant.IsUp() && tenant.counters().fs;
   return {{"name", tenant.name()},
           {"state", monitoring::StateName(tenant.record().state)},
           {"layers", std::move(layers)},
