@@ -73,6 +73,13 @@ class Driver {
     return within;
   }
 
+  // The kernel makes and links only what a lookup did not find.
+  bool IsFree(Node& parent, const std::string& name) {
+    const auto entry = tree_.LookUp(parent, name);
+    if (entry) tree_.Forget(*entry->node, 1);
+    return !entry && entry.error().number == ENOENT;
+  }
+
   void Keep(const Answer<Entry>& entry) {
     if (!entry) return;
     Require(!world_.IsOutside(entry->st), "no name leads outside");
@@ -137,7 +144,8 @@ class Driver {
     spec.mode = kModes[input_.Below(std::size(kModes))];
     spec.target = S_ISLNK(spec.mode) ? "../outside/f" : "";
     Node& parent = Directory();
-    Keep(tree_.Make(parent, Name(), spec, Caller{}));
+    const std::string name = Name();
+    if (IsFree(parent, name)) Keep(tree_.Make(parent, name, spec, Caller{}));
   }
 
   void Rename() {
@@ -154,7 +162,8 @@ class Driver {
     Node& node = Any();
     if (node.is_directory()) return;
     Node& parent = Directory();
-    Keep(tree_.Link(node, parent, Name()));
+    const std::string name = Name();
+    if (IsFree(parent, name)) Keep(tree_.Link(node, parent, name));
   }
 
   void Attributes(Node& node) {
