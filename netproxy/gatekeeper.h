@@ -29,8 +29,8 @@ class Gatekeeper {
   bool SourceIsTenants(const IpAddress& from);
   bool AllowsTcp(const Endpoint& to) { return Allows(to, Transport::kTcp); }
   bool AllowsUdp(const Endpoint& to) { return Allows(to, Transport::kUdp); }
-  // A ping: what the policy says of all ports. Another tenant's address is the host's to answer for,
-  // so never.
+  // A ping: what the policy says of all ports. Another tenant's address is the host's to answer
+  // for, so never.
   bool AllowsEcho(const IpAddress& to);
 
  private:

@@ -1,7 +1,7 @@
 // listening: the programs on the tenant's cgroup that tell the proxy at once which TCP socket has
 // begun to listen and which has stopped, and which UDP socket was bound and which is closed, by its
-// cookie; what it listens on is sock_diag's to say. A UDP socket that only connects or sends, and so
-// was given some port, is nobody's server and not told of.
+// cookie; what it listens on is sock_diag's to say. A UDP socket that only connects or sends, and
+// so was given some port, is nobody's server and not told of.
 
 // In this order: what is in bpf/ needs linux/bpf.h before it.
 // clang-format off

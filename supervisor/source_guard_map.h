@@ -20,7 +20,8 @@ typedef __u8 bailey_guard_u8;
 #define BAILEY_INSIDE_MARK 0x6261696c
 #define BAILEY_GUARD_RESOLVERS 64
 
-/* A resolver of the host's. Address in network order, IPv4 in the first word; port in host order. */
+/* A resolver of the host's. Address in network order, IPv4 in the first word; port in host order.
+ */
 struct bailey_guard_place {
   bailey_guard_u32 address[4];
   bailey_guard_u16 port;
