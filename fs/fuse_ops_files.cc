@@ -115,39 +115,30 @@ class FileOf {
   int number_ = -1, error_ = 0;
 };
 
-void ReplyCall(fuse_req_t request, const FileOf& file, long (*call)(int fd, void* context),
-               void* context) {
-  if (file.error() != 0)
-    fuse_reply_err(request, file.error());
-  else
-    fuse_reply_err(request, call(file.get(), context) < 0 ? errno : 0);
-}
-
 void Sync(fuse_req_t request, fuse_ino_t id, int only_data, fuse_file_info* info) noexcept {
   ReadingTurn::GiveUpMine();
-  ReplyCall(
-      request, FileOf(request, id, info, O_RDONLY),
-      [](int fd, void* data) -> long {
-        return *static_cast<int*>(data) != 0 ? ::fdatasync(fd) : ::fsync(fd);
-      },
-      &only_data);
+  const auto sync = [only_data](int fd) {
+    return (only_data != 0 ? ::fdatasync(fd) : ::fsync(fd)) == 0 ? 0 : errno;
+  };
+  // What we wrote by our own descriptor tells its errors there.
+  const FileHandle* handle = HandleOf(info);
+  int error = handle != nullptr ? sync(handle->file.get()) : 0;
+  if (error == 0) {
+    const auto file = TreeOf(request).OpenToSync(NodeOf(request, id));
+    error = file ? sync(file->get()) : file.error().number;
+  }
+  fuse_reply_err(request, error);
 }
 
 void Allocate(fuse_req_t request, fuse_ino_t id, int mode, off_t offset, off_t length,
               fuse_file_info* info) noexcept {
   ReadingTurn::GiveUpMine();
   Count(request, FsCounter::kMutations);
-  struct Range {
-    int mode;
-    off_t offset, length;
-  } range{mode, offset, length};
-  ReplyCall(
-      request, FileOf(request, id, info, O_RDWR),
-      [](int fd, void* data) -> long {
-        const auto& r = *static_cast<Range*>(data);
-        return ::fallocate(fd, r.mode, r.offset, r.length);
-      },
-      &range);
+  const FileOf file(request, id, info, O_RDWR);
+  if (file.error() != 0)
+    fuse_reply_err(request, file.error());
+  else
+    fuse_reply_err(request, ::fallocate(file.get(), mode, offset, length) == 0 ? 0 : errno);
 }
 
 void Seek(fuse_req_t request, fuse_ino_t id, off_t offset, int whence,

@@ -90,6 +90,11 @@ Answer<UniqueFd> Tree::Reopen(Node& node, int flags) {
   return locator_.Open(node, flags);
 }
 
+Answer<UniqueFd> Tree::OpenToSync(Node& node) {
+  const std::shared_lock lock(tree_lock_);
+  return locator_.OpenItself(node.Current(), O_RDONLY);
+}
+
 Refusal Tree::Deny(int number) {
   counters_.Add(FsCounter::kDenied);
   return Refuse(number);

@@ -41,6 +41,23 @@ TEST_F(Changes, CopyUpKeepsWhatAFileIs) {
   EXPECT_EQ(again.Stat(same)->st_mtim.tv_nsec, before.st_mtim.tv_nsec);
 }
 
+// fsync makes attributes last, too: they may lie elsewhere than the data.
+TEST_F(Changes, WhatIsSyncedIsTheFileThatWasChanged) {
+  Write("lower1/f", "data");
+  Tree& tree = MakeTree(1);
+  Node& node = *Walk(tree, "f");
+  const auto synced = [&] {
+    struct stat st {};
+    const auto file = tree.OpenToSync(node);
+    EXPECT_TRUE(file && ::fstat(file->get(), &st) == 0);
+    return st.st_ino;
+  };
+  EXPECT_EQ(synced(), StatOf("lower1/f").st_ino);
+  ASSERT_TRUE(tree.SetAttribute(node, "user.more", "new", 0, false));
+  EXPECT_EQ(synced(), StatOf("upper/f").st_ino);
+  EXPECT_EQ(Read("upper/f"), std::string(4, '\0'));
+}
+
 TEST_F(Changes, RemovedIsWhitedOutOnlyWhereItMust) {
   Write("lower1/below", "1");
   Write("lower1/both", "1");
