@@ -23,7 +23,9 @@ std::vector<std::unique_ptr<Node>> Chain(const std::vector<std::string>& names) 
   return nodes;
 }
 
-std::string Without(std::string path) { return path.starts_with('/') ? path.substr(1) : path; }
+std::string Without(const std::string& path) {
+  return path.starts_with('/') ? path.substr(1) : path;
+}
 
 }  // namespace
 

@@ -113,7 +113,7 @@ class Speaker {
   }
   static void Connect(const UniqueFd& socket, const std::string& place) {
     const sockaddr_in address = Address(place);
-    ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    (void)::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     if (SocketType(socket) == SOCK_STREAM) ::usleep(100'000);
   }
   static int SocketType(const UniqueFd& socket) {
@@ -174,7 +174,7 @@ class Speaker {
         ::accept4(reply->fds[0].get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     sockaddr nowhere{};
     nowhere.sa_family = AF_UNSPEC;
-    ::connect(accepted.get(), &nowhere, sizeof nowhere);
+    (void)::connect(accepted.get(), &nowhere, sizeof nowhere);
     SayErrno("bind an accepted one", Bind(accepted, other_));
     Connect(accepted, tcp_);
   }
