@@ -86,8 +86,12 @@ class MachineServerTest : public testing::Test {
   Reply AskWith(uint32_t opcode, uint64_t node, const Message& message) {
     return Ask(opcode, node, {reinterpret_cast<const char*>(&message), sizeof message});
   }
-  uint64_t Lookup(std::string name) {
-    const Reply reply = Ask(FUSE_LOOKUP, FUSE_ROOT_ID, {name.c_str(), name.size() + 1});
+  // The name as the kernel sends it, with its NUL.
+  Reply AskForName(uint64_t directory, const std::string& name) {
+    return Ask(FUSE_LOOKUP, directory, {name.c_str(), name.size() + 1});
+  }
+  uint64_t Lookup(const std::string& name) {
+    const Reply reply = AskForName(FUSE_ROOT_ID, name);
     return reply.error == 0 ? reply.As<fuse_entry_out>().nodeid : 0;
   }
   uint64_t Open(uint64_t node) {
@@ -122,9 +126,9 @@ TEST_F(MachineServerTest, IntroducesItself) {
 TEST_F(MachineServerTest, HasItsFilesAndNoOthers) {
   for (const std::string_view name : MachineView::kFiles)
     EXPECT_NE(Lookup(std::string(name)), 0U) << name;
-  EXPECT_EQ(Ask(FUSE_LOOKUP, FUSE_ROOT_ID, {"kcore", 6}).error, ENOENT);
-  EXPECT_EQ(Ask(FUSE_LOOKUP, FUSE_ROOT_ID, {"", 1}).error, ENOENT);
-  EXPECT_EQ(Ask(FUSE_LOOKUP, Lookup("meminfo"), {"meminfo", 8}).error, ENOENT);
+  EXPECT_EQ(AskForName(FUSE_ROOT_ID, "kcore").error, ENOENT);
+  EXPECT_EQ(AskForName(FUSE_ROOT_ID, "").error, ENOENT);
+  EXPECT_EQ(AskForName(Lookup("meminfo"), "meminfo").error, ENOENT);
 }
 
 TEST_F(MachineServerTest, FilesAreReadOnly) {
@@ -158,8 +162,8 @@ TEST_F(MachineServerTest, PiecesAreOfOneText) {
 
 TEST_F(MachineServerTest, ManyReadersCostNoMemory) {
   const uint64_t node = Lookup("meminfo");
-  std::vector<uint64_t> handles;
-  for (int i = 0; i < 1000; ++i) handles.push_back(Open(node));
+  std::vector<uint64_t> handles(1000);
+  for (uint64_t& handle : handles) handle = Open(node);
   for (const uint64_t handle : handles) EXPECT_EQ(Read(node, handle, 0, 9).body, "MemTotal:");
   // Long forgotten, and still answered.
   EXPECT_EQ(Read(node, handles[0], 3, 6).body, "Total:");

@@ -32,11 +32,10 @@ TEST(Options, MountTakesASourceAndItsOptions) {
 }
 
 TEST(Options, MountMayBeWrittenAsInFstab) {
-  const auto options = ParseOptions(
-      {"none", "/m", "-n", "-t", "fuse.bailey-fs", "-o",
-       "lowerdir=/"
-       "a,noatime,user=operator,users,comment=x,X-mount.mkdir,fsname=web,subtype=bailey-fs,"
-       "_netdev,lazytime,strictatime"});
+  const std::string written =
+      "lowerdir=/a,noatime,user=operator,users,comment=x,X-mount.mkdir,fsname=web,"
+      "subtype=bailey-fs,_netdev,lazytime,strictatime";
+  const auto options = ParseOptions({"none", "/m", "-n", "-t", "fuse.bailey-fs", "-o", written});
   ASSERT_TRUE(options) << options.error().Message();
   EXPECT_EQ(options->source, "web");
   EXPECT_TRUE(options->is_mounts());
