@@ -96,7 +96,7 @@ TEST_F(TemplatesFolder, MeasuresBlocksOnceForEachFile) {
 TEST_F(TemplatesFolder, MeasuringEndsAtItsBounds) {
   const fs::path tree = state_ / "tree";
   fs::create_directories(tree);
-  std::ofstream(tree / "file");
+  std::ofstream(tree / "file").close();
   for (int i = 0; i < 300; ++i) fs::create_hard_link(tree / "file", tree / std::to_string(i));
   EXPECT_TRUE(Measured(tree).complete);
   EXPECT_FALSE(Measured(tree, {std::chrono::minutes(1), 100}).complete);
