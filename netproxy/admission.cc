@@ -8,23 +8,32 @@ void Admission::SetLimits(const NetLimits& limits) {
   in_.SetRates(limits.connection_rate, 0);
 }
 
-std::optional<Admission::Delay> Admission::Out(const IpAddress& to, size_t pending) {
-  if (!relays_.Admit(pending)) return std::nullopt;
-  return Count(out_.Reserve(EventLoop::Clock::now(), to));
+std::optional<Admission::Delay> Admission::Out(const Endpoint& from, const Endpoint& to,
+                                               size_t pending) {
+  if (!HasRoom(from, to, pending)) return std::nullopt;
+  return Count(out_.Reserve(EventLoop::Clock::now(), to.address), from, to);
 }
 
-std::optional<Admission::Delay> Admission::In(size_t pending) {
-  if (!relays_.Admit(pending)) return std::nullopt;
-  return Count(in_.Reserve(EventLoop::Clock::now()));
+std::optional<Admission::Delay> Admission::In(const Endpoint& from, const Endpoint& to,
+                                              size_t pending) {
+  if (!HasRoom(from, to, pending)) return std::nullopt;
+  return Count(in_.Reserve(EventLoop::Clock::now()), from, to);
 }
 
-std::optional<Admission::Delay> Admission::Count(const ConnectionRate::Turn& turn) {
+bool Admission::HasRoom(const Endpoint& from, const Endpoint& to, size_t pending) {
+  if (relays_.HasRoom(pending)) return true;
+  Refuse(NetCounter::kLimitConnections, "connections", from, to);
+  return false;
+}
+
+std::optional<Admission::Delay> Admission::Count(const ConnectionRate::Turn& turn,
+                                                 const Endpoint& from, const Endpoint& to) {
   switch (turn.verdict) {
     case ConnectionRate::Verdict::kTooMany:
-      Refuse(NetCounter::kLimitConnectionRate);
+      Refuse(NetCounter::kLimitConnectionRate, "connection_rate", from, to);
       return std::nullopt;
     case ConnectionRate::Verdict::kTooManyToDestination:
-      Refuse(NetCounter::kLimitDestinationRate);
+      Refuse(NetCounter::kLimitDestinationRate, "connection_rate_per_destination", from, to);
       return std::nullopt;
     case ConnectionRate::Verdict::kAdmitted:
       break;
@@ -33,14 +42,17 @@ std::optional<Admission::Delay> Admission::Count(const ConnectionRate::Turn& tur
   return turn.delay;
 }
 
-bool Admission::MayDial(size_t dialing) {
-  return half_open_ == 0 || dialing < half_open_ || Refuse(NetCounter::kLimitHalfOpen);
+bool Admission::MayDial(const Endpoint& from, const Endpoint& to, size_t dialing) {
+  if (half_open_ == 0 || dialing < half_open_) return true;
+  Refuse(NetCounter::kLimitHalfOpen, "half_open", from, to);
+  return false;
 }
 
-bool Admission::Refuse(NetCounter limit) {
+void Admission::Refuse(NetCounter limit, const char* name, const Endpoint& from,
+                       const Endpoint& to) {
   counters_.Add(limit);
   counters_.Add(NetCounter::kDeniedLimit);
-  return false;
+  log_.Add({"tcp", from, to, std::string("limit ") + name});
 }
 
 }  // namespace bailey::netproxy

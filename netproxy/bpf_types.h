@@ -17,9 +17,18 @@ enum bailey_socket { BAILEY_TCP4, BAILEY_TCP6, BAILEY_UDP4, BAILEY_UDP6, BAILEY_
 #define BAILEY_DNS_ADDRESS 0x7f000035u
 #define BAILEY_DNS_PORT 53
 
+/* One refusal, for the log. Addresses in network order, IPv4 in the first word; ports in host
+ * order, 0 if there is none yet. */
+struct bailey_denial_notice {
+  bailey_u32 to[4];
+  bailey_u16 to_port, from_port;
+  bailey_u8 v6, protocol, reason, unused;
+};
+
 /* What the cgroup programs refused, by DenyReason; the last slot is for binds. The one value of an
- * array map that the proxy has mapped. `told` is 1 while a notice is on its way to the proxy, so
- * that a flood of refusals wakes it once. */
+ * array map that the proxy has mapped. `told` counts the refusals since the proxy has last looked:
+ * the first few give it a notice, so that a flood of them wakes it once. */
+#define BAILEY_DENIAL_NOTICES 8
 #define BAILEY_DENY_REASONS 16
 #define BAILEY_DENY_BIND (BAILEY_DENY_REASONS - 1)
 struct bailey_denials {

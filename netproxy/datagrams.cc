@@ -48,7 +48,7 @@ void Datagrams::OnDatagrams(int raw, const Endpoint& from, const Endpoint& to,
     return ways_.published.Send(from.port, to, payloads);
   // What was begun before the port was published goes on as it was.
   const bool flows = ways_.flows.Has(from, to);
-  if (!flows && !gatekeeper_.AllowsUdp(to)) {
+  if (!flows && !gatekeeper_.AllowsUdp(from, to)) {
     SendRawUnreachable(raw, Unreachable::kProhibited, from, to);
     return;
   }

@@ -1,7 +1,12 @@
 #include "netproxy/denial_report.h"
 
+#include <netinet/in.h>
+
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstring>
+#include <utility>
 
 #include "netproxy/egress_policy.h"
 
@@ -15,6 +20,13 @@ NetCounter CounterOf(size_t slot) {
                                   : DenialCounter(static_cast<DenyReason>(slot));
 }
 
+IpAddress AddressOf(const bailey_denial_notice& notice) {
+  if (notice.v6 == 0) return IpAddress::V4(ntohl(notice.to[0]));
+  std::array<uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), notice.to, bytes.size());
+  return IpAddress::V6(bytes);
+}
+
 }  // namespace
 
 DenialReport::~DenialReport() { Rest(); }
@@ -26,15 +38,36 @@ void DenialReport::Rest() {
 
 Status DenialReport::Start() {
   BAILEY_TRY(loop_.Watch(notices_.fd(), EPOLLIN, [this](uint32_t) {
-    notices_.Drain([](auto) {});  // what counts is that there was one
+    DrainNotices();
     if (!scheduled_) Report();
   }));
   Report();  // what an earlier proxy has not told
   return {};
 }
 
+void DenialReport::DrainNotices() {
+  notices_.Drain([this](std::span<const std::byte> record) { OnNotice(record); });
+}
+
+void DenialReport::OnNotice(std::span<const std::byte> record) {
+  bailey_denial_notice notice{};
+  if (record.size() < sizeof notice) return;
+  std::memcpy(&notice, record.data(), sizeof notice);
+  --unseen_;
+  const bool bind = notice.reason == BAILEY_DENY_BIND, udp = notice.protocol == IPPROTO_UDP;
+  const Endpoint to{AddressOf(notice), notice.to_port};
+  log_.Add(
+      {.protocol = bind ? (udp ? "bind udp" : "bind tcp") : (udp ? "udp" : "tcp"),
+       .from = {gatekeeper_.policy().config().ip, notice.from_port},
+       .to = to,
+       .verdict = bind ? "bind"
+                       : gatekeeper_.policy().Explain(static_cast<DenyReason>(notice.reason), to)});
+}
+
 void DenialReport::Report() {
+  DrainNotices();
   scheduled_ = CarryOver();
+  if (unseen_ > 0) log_.AddUnseen(static_cast<uint64_t>(std::exchange(unseen_, 0)));
   if (!scheduled_) {
     // From here on a refusal gives notice again. One that came just before is seen by the second
     // look.
@@ -52,6 +85,7 @@ bool DenialReport::CarryOver() {
     const uint64_t more = counted - denials_.reported[slot];
     if (more == 0) continue;
     counters_.Add(CounterOf(slot), more);
+    unseen_ += static_cast<int64_t>(more);
     denials_.reported[slot] = counted;
     news = true;
   }

@@ -51,7 +51,7 @@ struct {
   __type(value, __u8);
 } guests SEC(".maps");
 
-// One byte of notice for the proxy: there is something new in `denials`.
+// There is something new in `denials`, and the first few of it.
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 4096);
@@ -61,15 +61,15 @@ const volatile __u32 own4 = 0;
 const volatile __u32 own6[4] = {0, 0, 0, 0};
 const volatile __u32 loopback_mask = 0;
 
-static __always_inline int Refuse(__u32 reason, int error) {
+static __always_inline int Refuse(struct bailey_denial_notice* notice, int error) {
   __u32 key = 0;
   struct bailey_denials* all = bpf_map_lookup_elem(&denials, &key);
   if (all) {
-    __sync_fetch_and_add(&all->counted[reason & (BAILEY_DENY_REASONS - 1)], 1);
-    if (__sync_val_compare_and_swap(&all->told, 0, 1) == 0) {
-      __u64 notice = 1;
-      if (bpf_ringbuf_output(&denial_notices, &notice, sizeof notice, 0)) all->told = 0;
-    }
+    __sync_fetch_and_add(&all->counted[notice->reason & (BAILEY_DENY_REASONS - 1)], 1);
+    __u64 before = __sync_fetch_and_add(&all->told, 1);
+    if (before < BAILEY_DENIAL_NOTICES)
+      if (bpf_ringbuf_output(&denial_notices, notice, sizeof *notice, 0) && before == 0)
+        all->told = 0;
   }
   bpf_set_retval(-error);
   return REFUSE;
@@ -95,26 +95,58 @@ static __always_inline int IsGuest(struct bpf_sock_addr* ctx, struct bailey_gues
   return bpf_map_lookup_elem(&guests, guest) != 0;
 }
 
+static __always_inline void ReadPlace4(struct bpf_sock_addr* ctx,
+                                       struct bailey_denial_notice* notice) {
+  notice->protocol = ctx->protocol;
+  notice->to[0] = ctx->user_ip4;
+  notice->to_port = bpf_ntohs(ctx->user_port);
+}
+
+static __always_inline void ReadPlace6(struct bpf_sock_addr* ctx,
+                                       struct bailey_denial_notice* notice) {
+  notice->v6 = 1;
+  notice->protocol = ctx->protocol;
+  notice->to[0] = ctx->user_ip6[0];
+  notice->to[1] = ctx->user_ip6[1];
+  notice->to[2] = ctx->user_ip6[2];
+  notice->to[3] = ctx->user_ip6[3];
+  notice->to_port = bpf_ntohs(ctx->user_port);
+}
+
+static __always_inline void ReadOwnPort(struct bpf_sock_addr* ctx,
+                                        struct bailey_denial_notice* notice) {
+  struct bpf_sock* socket = ctx->sk;
+  if (socket) notice->from_port = socket->src_port;
+}
+
 static __always_inline int Judge4(struct bpf_sock_addr* ctx) {
+  struct bailey_denial_notice notice = {};
+  ReadPlace4(ctx, &notice);
+  ReadOwnPort(ctx, &notice);
   struct bailey_egress_key4 key = {.prefix = 32};
-  __u32 address = ctx->user_ip4;
-  __builtin_memcpy(key.address, &address, sizeof key.address);
-  int reason = Judge(bpf_map_lookup_elem(&egress4, &key), bpf_ntohs(ctx->user_port));
+  __builtin_memcpy(key.address, notice.to, sizeof key.address);
+  int reason = Judge(bpf_map_lookup_elem(&egress4, &key), notice.to_port);
   if (reason < 0) return LET_THROUGH;
   struct bailey_guest guest = {};
-  __builtin_memcpy(guest.address, &address, sizeof address);
-  return IsGuest(ctx, &guest) ? LET_THROUGH : Refuse(reason, EACCES);
+  __builtin_memcpy(guest.address, notice.to, 4);
+  if (IsGuest(ctx, &guest)) return LET_THROUGH;
+  notice.reason = reason;
+  return Refuse(&notice, EACCES);
 }
 
 static __always_inline int Judge6(struct bpf_sock_addr* ctx) {
+  struct bailey_denial_notice notice = {};
+  ReadPlace6(ctx, &notice);
+  ReadOwnPort(ctx, &notice);
   struct bailey_egress_key6 key = {.prefix = 128};
-  __u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
-  __builtin_memcpy(key.address, address, sizeof key.address);
-  int reason = Judge(bpf_map_lookup_elem(&egress6, &key), bpf_ntohs(ctx->user_port));
+  __builtin_memcpy(key.address, notice.to, sizeof key.address);
+  int reason = Judge(bpf_map_lookup_elem(&egress6, &key), notice.to_port);
   if (reason < 0) return LET_THROUGH;
   struct bailey_guest guest = {.v6 = 1};
-  __builtin_memcpy(guest.address, address, sizeof address);
-  return IsGuest(ctx, &guest) ? LET_THROUGH : Refuse(reason, EACCES);
+  __builtin_memcpy(guest.address, notice.to, 16);
+  if (IsGuest(ctx, &guest)) return LET_THROUGH;
+  notice.reason = reason;
+  return Refuse(&notice, EACCES);
 }
 
 SEC("cgroup/connect4")
@@ -136,7 +168,9 @@ static __always_inline int MayBind4(__u32 address) {
 SEC("cgroup/bind4")
 int bind4(struct bpf_sock_addr* ctx) {
   if (MayBind4(ctx->user_ip4)) return LET_THROUGH;
-  return Refuse(BAILEY_DENY_BIND, EADDRNOTAVAIL);
+  struct bailey_denial_notice notice = {.reason = BAILEY_DENY_BIND};
+  ReadPlace4(ctx, &notice);
+  return Refuse(&notice, EADDRNOTAVAIL);
 }
 
 SEC("cgroup/bind6")
@@ -145,7 +179,9 @@ int bind6(struct bpf_sock_addr* ctx) {
   if ((a | b | c) == 0 && (d == 0 || d == bpf_htonl(1))) return LET_THROUGH;
   if ((a | b) == 0 && c == bpf_htonl(0xffff) && MayBind4(d)) return LET_THROUGH;
   if (a == own6[0] && b == own6[1] && c == own6[2] && d == own6[3]) return LET_THROUGH;
-  return Refuse(BAILEY_DENY_BIND, EADDRNOTAVAIL);
+  struct bailey_denial_notice notice = {.reason = BAILEY_DENY_BIND};
+  ReadPlace6(ctx, &notice);
+  return Refuse(&notice, EADDRNOTAVAIL);
 }
 
 char LICENSE[] SEC("license") = "GPL";

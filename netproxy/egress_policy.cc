@@ -106,6 +106,13 @@ Judgement EgressPolicy::JudgeRange(const Cidr& destination, uint16_t port) const
   return {is_peer ? Verdict::kAskPeer : Verdict::kAllow, DenyReason::kNone};
 }
 
+std::string EgressPolicy::Explain(DenyReason reason, const Endpoint& destination) const {
+  if (reason != DenyReason::kRule) return DenialName(reason);
+  const IpAddress address = Unmapped(destination.address);
+  const Match match = MostSpecific({address, address.bits()}, destination.port);
+  return match.denies ? "rule deny " + match.rule->ToString() : "rule default deny";
+}
+
 EgressPolicy::Match EgressPolicy::MostSpecific(const Cidr& range, uint16_t port) const {
   Match best;
   // Denies first: an allow must be more specific to win.

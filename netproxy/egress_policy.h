@@ -29,6 +29,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/counters.h"
@@ -78,6 +79,10 @@ class EgressPolicy {
   // The same for every address of `range` at once, where all of them have the same answer:
   // whenever no prefix that the policy knows lies strictly within `range`.
   Judgement JudgeRange(const Cidr& range, uint16_t port) const;
+
+  // Why `destination` was denied, for a person: the wall's name, or "rule deny *:25". The policy
+  // may have changed since: `reason` is what counts.
+  std::string Explain(DenyReason reason, const Endpoint& destination) const;
 
   // Destinations that the tenant's own namespace serves or refuses, and that no policy is about.
   bool StaysInside(const IpAddress& address) const;

@@ -16,27 +16,23 @@ bool Gatekeeper::SourceIsTenants(const IpAddress& from) {
   return false;
 }
 
-bool Gatekeeper::Allows(const Endpoint& to, Transport transport) {
+bool Gatekeeper::Allows(const Endpoint& from, const Endpoint& to, Transport transport) {
   const Judgement judgement = policy_->Judge(to);
-  switch (judgement.verdict) {
-    case Verdict::kAllow:
-      return true;
-    case Verdict::kAskPeer:
-      if (IsPublished(transport, to)) return true;
-      counters_.Add(DenialCounter(DenyReason::kTenant));
-      return false;
-    case Verdict::kDeny:
-      break;
-  }
-  counters_.Add(DenialCounter(judgement.reason));
+  const bool peer = judgement.verdict == Verdict::kAskPeer;
+  if (judgement.verdict == Verdict::kAllow || (peer && IsPublished(transport, to))) return true;
+  const DenyReason reason = peer ? DenyReason::kTenant : judgement.reason;
+  counters_.Add(DenialCounter(reason));
+  log_.Add({transport == Transport::kTcp ? "tcp" : "udp", from, to, policy_->Explain(reason, to)});
   return false;
 }
 
 bool Gatekeeper::AllowsEcho(const IpAddress& to) {
   const Judgement judgement = policy_->Judge({to, 0});
   if (judgement.verdict == Verdict::kAllow) return true;
-  counters_.Add(DenialCounter(judgement.verdict == Verdict::kAskPeer ? DenyReason::kTenant
-                                                                     : judgement.reason));
+  const DenyReason reason =
+      judgement.verdict == Verdict::kAskPeer ? DenyReason::kTenant : judgement.reason;
+  counters_.Add(DenialCounter(reason));
+  log_.Add({"echo", {policy_->config().ip, 0}, {to, 0}, policy_->Explain(reason, {to, 0})});
   return false;
 }
 

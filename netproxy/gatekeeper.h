@@ -8,6 +8,7 @@
 
 #include "base/counters.h"
 #include "base/ip_address.h"
+#include "netproxy/denial_log.h"
 #include "netproxy/egress_policy.h"
 #include "netproxy/socket_diag.h"
 
@@ -16,10 +17,12 @@ namespace bailey::netproxy {
 class Gatekeeper {
  public:
   // `host`: looks at the host's listening sockets.
-  Gatekeeper(const ProxyConfig& config, CounterPage<NetCounter>& counters, SocketDiag host)
+  Gatekeeper(const ProxyConfig& config, CounterPage<NetCounter>& counters, SocketDiag host,
+             DenialLog& log)
       : policy_(std::make_unique<EgressPolicy>(config, std::vector<Cidr>{})),
         counters_(counters),
-        host_(host) {}
+        host_(host),
+        log_(log) {}
 
   void SetPolicy(std::unique_ptr<EgressPolicy> policy) { policy_ = std::move(policy); }
   const EgressPolicy& policy() const { return *policy_; }
@@ -27,19 +30,24 @@ class Gatekeeper {
   bool IsDnsStub(const Endpoint& to) const;
   // The source of what left a socket inside: the tenant's address or its loopback.
   bool SourceIsTenants(const IpAddress& from);
-  bool AllowsTcp(const Endpoint& to) { return Allows(to, Transport::kTcp); }
-  bool AllowsUdp(const Endpoint& to) { return Allows(to, Transport::kUdp); }
+  bool AllowsTcp(const Endpoint& from, const Endpoint& to) {
+    return Allows(from, to, Transport::kTcp);
+  }
+  bool AllowsUdp(const Endpoint& from, const Endpoint& to) {
+    return Allows(from, to, Transport::kUdp);
+  }
   // A ping: what the policy says of all ports. Another tenant's address is the host's to answer
   // for, so never.
   bool AllowsEcho(const IpAddress& to);
 
  private:
-  bool Allows(const Endpoint& to, Transport transport);
+  bool Allows(const Endpoint& from, const Endpoint& to, Transport transport);
   bool IsPublished(Transport transport, const Endpoint& to) const;
 
   std::unique_ptr<EgressPolicy> policy_;
   CounterPage<NetCounter>& counters_;
   SocketDiag host_;
+  DenialLog& log_;
 };
 
 }  // namespace bailey::netproxy

@@ -66,15 +66,15 @@ void HeldConnects::OnSyn(std::span<const std::byte> record) {
 void HeldConnects::Admit(const Key& key, const SynPacket& syn) {
   const auto& [from, to] = key;
   if (!gatekeeper_.SourceIsTenants(from.address)) return;
-  if (!gatekeeper_.AllowsTcp(to)) return Answer(syn, EACCES);
-  const auto delay = admission_.Out(to.address, held_.size());
+  if (!gatekeeper_.AllowsTcp(from, to)) return Answer(syn, EACCES);
+  const auto delay = admission_.Out(from, to, held_.size());
   if (!delay) return Answer(syn, ECONNREFUSED);
   held_.emplace(key, Held{syn, {}, false, {}});
   if (*delay == Admission::Delay{}) return Dial(key);
   loop_.After(*delay, [this, key] {
     const auto held = held_.find(key);
     if (held == held_.end() || held->second.socket) return;
-    if (gatekeeper_.AllowsTcp(key.second)) return Dial(key);
+    if (gatekeeper_.AllowsTcp(key.first, key.second)) return Dial(key);
     Answer(held->second.syn, EACCES);  // the policy has changed meanwhile
     held_.erase(held);
   });
@@ -87,7 +87,7 @@ void HeldConnects::Dial(const Key& key) {
     Answer(held->second.syn, error);
     held_.erase(held);
   };
-  if (!admission_.MayDial(dialing_)) return give_up(ECONNREFUSED);
+  if (!admission_.MayDial(key.first, to, dialing_)) return give_up(ECONNREFUSED);
   auto socket = netproxy::Dial(gatekeeper_.policy().config().ip, to, SOCK_STREAM);
   if (!socket) {
     const int error = socket.error().Errno();

@@ -79,7 +79,7 @@ void Inbound::OnConnections(int listener) {
 }
 
 void Inbound::OnConnection(AcceptedSocket accepted) {
-  const auto delay = admission_.In(waiting_);
+  const auto delay = admission_.In(accepted.from, accepted.to, waiting_);
   if (!delay) return ResetOnClose(accepted.fd.get());
   if (*delay == Admission::Delay{}) return Join(std::move(accepted));
   ++waiting_;

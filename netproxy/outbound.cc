@@ -37,15 +37,16 @@ void Outbound::OnConnection(AcceptedSocket accepted) {
   if (gatekeeper_.IsDnsStub(accepted.to)) return serve_dns_(std::move(accepted.fd));
   if (UniqueFd dialed = held_.Take(accepted.from, accepted.to))
     return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(dialed));
-  if (!gatekeeper_.SourceIsTenants(accepted.from.address) || !gatekeeper_.AllowsTcp(accepted.to))
+  if (!gatekeeper_.SourceIsTenants(accepted.from.address) ||
+      !gatekeeper_.AllowsTcp(accepted.from, accepted.to))
     return Refuse(accepted.fd);
-  const auto delay = admission_.Out(accepted.to.address, held_.size() + waiting_);
+  const auto delay = admission_.Out(accepted.from, accepted.to, held_.size() + waiting_);
   if (!delay) return Refuse(accepted.fd);
   if (*delay == Admission::Delay{}) return Join(std::move(accepted));
   ++waiting_;
   loop_.After(*delay, [this, waits = std::make_shared<AcceptedSocket>(std::move(accepted))] {
     --waiting_;
-    if (!gatekeeper_.AllowsTcp(waits->to)) return Refuse(waits->fd);
+    if (!gatekeeper_.AllowsTcp(waits->from, waits->to)) return Refuse(waits->fd);
     Join(std::move(*waits));
   });
 }

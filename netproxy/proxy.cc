@@ -26,9 +26,10 @@ DnsStubOptions DnsOptions(const ProxyConfig& config) {
 Proxy::Proxy(ProxyConfig config, ProxyParts parts)
     : config_(std::move(config)),
       parts_(std::move(parts)),
-      gatekeeper_(config_, *parts_.counters.get(), SocketDiag(parts_.host_diag.get())),
+      denial_log_(parts_.loop, LogInfo),
+      gatekeeper_(config_, *parts_.counters.get(), SocketDiag(parts_.host_diag.get()), denial_log_),
       relays_(parts_.loop, *parts_.counters.get(), parts_.most_relays),
-      admission_(*parts_.counters.get(), relays_),
+      admission_(*parts_.counters.get(), relays_, denial_log_),
       dns_(parts_.loop, DnsOptions(config_),
            [this](DnsEvent event) {
              if (event == DnsEvent::kQuery) parts_.counters->Add(NetCounter::kDnsQueries);
@@ -54,8 +55,8 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
       inbound_(parts_.loop, admission_, relays_, config_.ip,
                [this](size_t count) { parts_.link.AskForSockets(count); }),
       publisher_(parts_.loop, *parts_.counters.get(), Publishing()),
-      denial_report_(parts_.loop, *parts_.counters.get(), *parts_.denials, *parts_.denial_notices) {
-}
+      denial_report_(parts_.loop, *parts_.counters.get(), *parts_.denials, *parts_.denial_notices,
+                     denial_log_, gatekeeper_) {}
 
 PublisherOptions Proxy::Publishing() {
   return {

@@ -67,6 +67,7 @@ class Proxy {
   ProxyConfig config_;
   std::vector<Cidr> host_;  // the host's addresses
   ProxyParts parts_;
+  DenialLog denial_log_;
   Gatekeeper gatekeeper_;
   RelayTable relays_;
   Admission admission_;

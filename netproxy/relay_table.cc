@@ -66,13 +66,6 @@ void RelayTable::SweepIdle() {
   idle_sweep_ = loop_.After(idle_timeout_ / kIdleSweeps, [this] { SweepIdle(); });
 }
 
-bool RelayTable::Admit(size_t others) {
-  if (relays_.size() + others < limit_) return true;
-  resources_.counters->Add(NetCounter::kLimitConnections);
-  resources_.counters->Add(NetCounter::kDeniedLimit);
-  return false;
-}
-
 void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
   auto owned =
       std::make_unique<Relay>(direction, std::move(inside), std::move(outside), resources_);

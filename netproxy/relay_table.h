@@ -26,8 +26,8 @@ class RelayTable {
   // `connections` open at once; 0: `most`, which is the upper bound in any case. Bandwidth and idle
   // time are taken from `limits`. What is open stays open.
   void SetLimits(uint64_t connections, const NetLimits& limits);
-  // False, and counted as denied, when the limit is reached. `others`: admitted, not started yet.
-  bool Admit(size_t others = 0);
+  // Whether the limit leaves room for one more, beside `others` that are not started yet.
+  bool HasRoom(size_t others) const { return relays_.size() + others < limit_; }
   // `inside` and `outside` as in Relay; connect(2) has been called.
   void Start(Direction direction, UniqueFd inside, UniqueFd outside);
   size_t size() const { return relays_.size(); }

@@ -93,7 +93,11 @@ Result<bool> ReceiveSome(int fd, Each each) {
     if (header->nlmsg_type == NLMSG_ERROR) {
       nlmsgerr error{};
       std::memcpy(&error, Payload(*header), sizeof error);
-      return Errno("sock_diag", -error.error);
+      // ENOENT: nobody in the kernel answers for TCP.
+      return Errno(error.error == -ENOENT
+                       ? "sock_diag of TCP (load the modules inet_diag and tcp_diag)"
+                       : "sock_diag",
+                   -error.error);
     }
     if (header->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return Errno("sock_diag", EPROTO);
     each(*header);

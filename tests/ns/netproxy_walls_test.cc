@@ -232,7 +232,9 @@ TEST(Walls, ASourceThatIsNotTheTenantsIsAViolation) {
   ASSERT_TRUE(counters);
   ProxyConfig config;
   config.ip = *IpAddress::Parse(kTenantIp);
-  Gatekeeper gatekeeper(config, *counters->get(), SocketDiag(-1));
+  EventLoop loop = *EventLoop::Create();
+  DenialLog log(loop, [](std::string_view) {});
+  Gatekeeper gatekeeper(config, *counters->get(), SocketDiag(-1), log);
   for (const char* own : {kTenantIp, "127.0.0.1", "::1"})
     EXPECT_TRUE(gatekeeper.SourceIsTenants(*IpAddress::Parse(own))) << own;
   for (const char* foreign : {kPeerIp, kHostIp, "8.8.8.8", "2001:db8::7"})
