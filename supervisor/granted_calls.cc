@@ -25,14 +25,20 @@ namespace {
 
 constexpr size_t kLongestHostname = 64;
 
-// The caller's /proc directory. Its number may have been given to another task before we opened
-// it; that the call is still pending afterwards says that it was not.
-Result<UniqueFd> OpenCaller(int listener, const seccomp_notif& call) {
-  auto caller = OpenPath("/proc/" + std::to_string(call.pid), O_PATH | O_DIRECTORY);
-  if (!caller) return caller;
+// Whether the call still waits for an answer. What was opened or read of the caller before this
+// said yes is the caller's: its number may be given to another task, and its directory in /proc
+// lead to another program (a thread's that has executed one), but only once the call has ended.
+bool StillWaits(int listener, const seccomp_notif& call) {
   uint64_t id = call.id;
-  if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) != 0) return Errno("caller is gone");
-  return caller;
+  return ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+// A file of the caller's /proc directory: bound to the program that made the call.
+Result<UniqueFd> OpenOfCaller(int listener, const seccomp_notif& call, const char* name,
+                              int flags) {
+  auto file = OpenPath("/proc/" + std::to_string(call.pid) + "/" + name, flags);
+  if (file && !StillWaits(listener, call)) return Errno("the caller is gone", ESRCH);
+  return file;
 }
 
 struct Credentials {
@@ -56,11 +62,13 @@ uint64_t Field(std::string_view status, std::string_view name, int index, int ba
   return value;
 }
 
-Result<Credentials> ReadCredentials(int caller) {
-  const UniqueFd file(::openat(caller, "status", O_RDONLY | O_CLOEXEC));
-  if (!file) return Errno("open status");
-  const auto status = ReadAll(file.get());
+Result<Credentials> ReadCredentials(int listener, const seccomp_notif& call) {
+  const auto file = OpenOfCaller(listener, call, "status", O_RDONLY);
+  if (!file) return file.error();
+  const auto status = ReadAll(file->get());
   if (!status) return status.error();
+  // The file tells of whoever has the number as it is read.
+  if (!StillWaits(listener, call)) return Errno("the caller is gone", ESRCH);
   Credentials credentials;
   credentials.euid = Field(*status, "\nUid:", 1, 10);
   credentials.effective = Field(*status, "\nCapEff:", 0, 16);
@@ -94,16 +102,14 @@ class [[nodiscard]] UtsScope {
 
 // 0, or the errno for the caller.
 int SetHostname(const GrantContext& context, const seccomp_notif& call) {
-  const auto caller = OpenCaller(context.listener, call);
-  if (!caller) return EPERM;
-  const auto credentials = ReadCredentials(caller->get());
+  const auto credentials = ReadCredentials(context.listener, call);
   if (!credentials || credentials->euid != context.uid_base) return EPERM;
   std::array<char, kLongestHostname> name{};
   const uint64_t length = call.data.args[1];
   if (length > name.size()) return EINVAL;
-  const UniqueFd memory(::openat(caller->get(), "mem", O_RDONLY | O_CLOEXEC));
+  const auto memory = OpenOfCaller(context.listener, call, "mem", O_RDONLY);
   if (!memory) return EPERM;
-  if (::pread(memory.get(), name.data(), length, static_cast<off_t>(call.data.args[0])) !=
+  if (::pread(memory->get(), name.data(), length, static_cast<off_t>(call.data.args[0])) !=
       static_cast<ssize_t>(length))
     return EFAULT;
   if (!IsHostname({name.data(), length})) return EINVAL;
@@ -116,13 +122,11 @@ int SetHostname(const GrantContext& context, const seccomp_notif& call) {
 // to another process before process_vm_writev(2) has looked it up. So memory that the caller itself
 // may only read is written too, as by ptrace(2): a copy of its own.
 int TellSysinfo(const GrantContext& context, const seccomp_notif& call) {
-  const auto caller = OpenCaller(context.listener, call);
-  if (!caller) return EFAULT;
-  const UniqueFd memory(::openat(caller->get(), "mem", O_WRONLY | O_CLOEXEC));
+  const auto memory = OpenOfCaller(context.listener, call, "mem", O_WRONLY);
   if (!memory) return EFAULT;
   const struct sysinfo told = context.sysinfo->Now();
   const ssize_t written =
-      ::pwrite(memory.get(), &told, sizeof told, static_cast<off_t>(call.data.args[0]));
+      ::pwrite(memory->get(), &told, sizeof told, static_cast<off_t>(call.data.args[0]));
   return written == static_cast<ssize_t>(sizeof told) ? 0 : EFAULT;
 }
 
@@ -130,9 +134,7 @@ int TellSysinfo(const GrantContext& context, const seccomp_notif& call) {
 Grant MakeRawSocket(const GrantContext& context, const seccomp_notif& call,
                     seccomp_notif_resp* response) {
   response->error = -EPERM;
-  const auto caller = OpenCaller(context.listener, call);
-  if (!caller) return Grant::kRespond;
-  const auto credentials = ReadCredentials(caller->get());
+  const auto credentials = ReadCredentials(context.listener, call);
   if (!credentials || (credentials->effective & CapabilityBit(CAP_NET_RAW)) == 0)
     return Grant::kRespond;
   const auto family = static_cast<int>(call.data.args[0]);
