@@ -7,6 +7,12 @@
 #include <limits>
 
 namespace bailey::supervisor {
+namespace {
+
+// Asking the kernel takes the supervisor five files.
+constexpr std::chrono::milliseconds kFresh{10};
+
+}  // namespace
 
 struct sysinfo SysinfoOf(const struct sysinfo& host, uint64_t memory_limit, const CgroupNow& now,
                          std::chrono::seconds up, const LoadAverages& load) {
@@ -28,18 +34,21 @@ struct sysinfo SysinfoOf(const struct sysinfo& host, uint64_t memory_limit, cons
 
 struct sysinfo TenantSysinfo::Now() {
   using std::chrono::microseconds;
-  struct sysinfo host {};
-  ::sysinfo(&host);
   timespec now{};
   ::clock_gettime(CLOCK_BOOTTIME, &now);
   const auto up =
       std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec) - started_;
+  if (told_at_ >= std::chrono::nanoseconds(0) && up - told_at_ < kFresh) return told_;
+  struct sysinfo host {};
+  ::sysinfo(&host);
   const CgroupNow used = ReadCgroupNow(host_, config_.cgroup);
   load_.Advance({static_cast<uint64_t>(std::chrono::floor<microseconds>(up).count()),
                  used.cpu_microseconds, used.cpu_waiting_microseconds,
                  used.io_waiting_microseconds});
-  return SysinfoOf(host, config_.limits.memory_bytes, used,
-                   std::chrono::floor<std::chrono::seconds>(up), load_);
+  told_at_ = up;
+  told_ = SysinfoOf(host, config_.limits.memory_bytes, used,
+                    std::chrono::floor<std::chrono::seconds>(up), load_);
+  return told_;
 }
 
 }  // namespace bailey::supervisor

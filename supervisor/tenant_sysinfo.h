@@ -1,8 +1,8 @@
 // TenantSysinfo: what sysinfo(2) says inside. The kernel would tell the host's memory and load,
 // from which C libraries answer sysconf(_SC_PHYS_PAGES) and busybox its `free` and `uptime`: the
 // filter hands the call to the supervisor, which answers with the tenant's
-// (supervisor/granted_calls.h). About 20 µs a call instead of 0.2; programs ask once. Not
-// thread-safe.
+// (supervisor/granted_calls.h). Programs ask once; who asks all the time gets the answer of some
+// milliseconds ago. Not thread-safe.
 #pragma once
 
 #include <sys/sysinfo.h>
@@ -28,7 +28,7 @@ class TenantSysinfo {
   TenantSysinfo(const CgroupHost& host, const TenantConfig& config,
                 std::chrono::nanoseconds started)
       : host_(host), config_(config), started_(started) {}
-  // The loads are means since this was asked last.
+  // The loads are means since they were looked at last.
   struct sysinfo Now();
 
  private:
@@ -36,6 +36,8 @@ class TenantSysinfo {
   const TenantConfig& config_;
   const std::chrono::nanoseconds started_;
   LoadAverages load_;
+  std::chrono::nanoseconds told_at_{-1};
+  struct sysinfo told_ {};
 };
 
 }  // namespace bailey::supervisor
