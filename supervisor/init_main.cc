@@ -166,7 +166,7 @@ void Init::OnSignals() {
     if (info.ssi_signo == SIGCHLD) continue;
     // The supervisor answers with kStop; without one nothing would.
     if (orphaned_) return BeginStop(SIGTERM);
-    Tell(InitMessageType::kShutdown, static_cast<int>(WantedBy(info)));
+    if (!stopping_) Tell(InitMessageType::kShutdown, static_cast<int>(WantedBy(info)));
   }
 }
 

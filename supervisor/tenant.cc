@@ -93,11 +93,12 @@ void Tenant::WatchDenials(UniqueFd listener) {
 }
 
 Result<pid_t> Tenant::Exec(const ExecRequest& request, std::vector<UniqueFd> fds) {
-  if (status_.state != TenantState::kRunning) {
-    const bool suspended = status_.state == TenantState::kSuspended;
+  // A child in a group that freezes would not report, and we would wait for it.
+  if (status_.state == TenantState::kSuspended || IsSuspending())
+    return Errno("the tenant is suspended", ESRCH).WithHint("bailey resume " + setup_.config.name);
+  if (status_.state != TenantState::kRunning)
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH)
-        .WithHint((suspended ? "bailey resume " : "bailey start ") + setup_.config.name);
-  }
+        .WithHint("bailey start " + setup_.config.name);
   if (fds.size() != (request.program ? 2U : 1U))
     return Invalid("exec takes the session socket, and the program if one is announced");
   if (sessions_.size() >= kMaxSessions) return Errno("start another exec session", EAGAIN);
@@ -162,8 +163,9 @@ Result<Limits> Tenant::Set(const SetRequest& request) {
       LogError("set limits back: " + back.error().Message());
     return set.error();
   }
+  const bool other_cpu = config.limits.cpu != wanted.cpu;
   config.limits = wanted;
-  if (launched_) BAILEY_TRY(SpreadProcessors());
+  if (launched_ && other_cpu) BAILEY_TRY(SpreadProcessors());
   if (request.publish) {
     config.publish = *request.publish;
     if (proxy_) proxy_->CloseUnpublished();

@@ -80,8 +80,10 @@ void Tenant::OnInitDeath() {
   Fail(Invalid("bailey-init " + exit.ToString()));
 }
 
-// Asked for inside, by way of init: `reboot`, `poweroff`.
+// Asked for inside, by way of init: `reboot`, `poweroff`. Once: who asks again must not put the end
+// off, nor fill the log.
 void Tenant::OnShutdown(Shutdown how) {
+  if (status_.state != TenantState::kRunning && status_.state != TenantState::kSuspended) return;
   LogInfo(how == Shutdown::kReboot ? "reboots" : "powers off");
   status_.reboot = how == Shutdown::kReboot;
   Stop(std::nullopt);

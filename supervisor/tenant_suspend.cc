@@ -56,7 +56,9 @@ Status Tenant::Resume() {
     suspend_failure_ = Errno("the tenant was resumed meanwhile", ECANCELED);
     changed_();
   }
-  if (suspended) Enter(TenantState::kRunning);
+  if (!suspended) return {};
+  Enter(TenantState::kRunning);
+  OnIdle();  // its last process may have ended as it was frozen
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "tenants/tenant.h"
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 #include "base/log.h"
@@ -63,6 +64,8 @@ void Tenant::Start(Done done) {
 void Tenant::Stop(Done done) {
   context_.loop.Cancel(retry_);
   keep_trying_ = false;
+  // Copying and checking a disk may take long, and may be cut short at any moment.
+  if (preparing_store_) runner_->Signal(SIGKILL);
   if (!IsUp() && !AtRest())
     return waiting_.push_back([self = weak_from_this(), done = std::move(done)](const auto&) {
       if (const auto tenant = self.lock()) return tenant->Stop(done);

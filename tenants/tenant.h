@@ -126,6 +126,7 @@ class Tenant : public std::enable_shared_from_this<Tenant> {
   UniqueFd supervisor_;                 // pidfd
   pid_t supervisor_pid_ = -1, init_pid_ = -1;
   TenantCounters counters_;
+  bool preparing_store_ = false;      // what `runner_` does: no supervisor yet
   bool pausing_ = false;              // a suspend or resume is under way
   bool dismissing_ = false;           // the supervisor's end has been asked for
   std::optional<bool> gone_cleanly_;  // whether it said that nothing is left, once it has

@@ -79,7 +79,7 @@ json::object Figures(const CounterPage<NetCounter>& page, const NetFigure (&figu
 
 json::value NetworkItem(const Tenant& tenant) {
   const CounterPage<NetCounter>* page = tenant.counters().net.get();
-  if (!tenant.Runs() || page == nullptr) return nullptr;
+  if (!tenant.IsUp() || page == nullptr) return nullptr;
   return json::object{{"openConnections", page->Get(NetCounter::kOpenConnections)},
                       {"connectionsIn", page->Get(NetCounter::kConnectionsIn)},
                       {"connectionsOut", page->Get(NetCounter::kConnectionsOut)},

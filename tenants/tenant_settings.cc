@@ -86,9 +86,9 @@ void Tenant::Push(void (*narrow)(json::object& request)) {
   });
 }
 
-// The supervisor's word decides what it is now: it may have ended meanwhile.
+// Asked of the supervisor whatever we believe: a tenant that an earlier daemon began to suspend may
+// stand still by now. It may also have ended meanwhile.
 void Tenant::Pause(const char* op, TenantState wanted, Done done) {
-  if (record_.state == wanted && !pausing_) return done({});
   if (!IsUp())
     return done(ApiError{ApiCode::kFailed,
                          "tenant " + name() + " does not run",
@@ -107,6 +107,7 @@ void Tenant::Pause(const char* op, TenantState wanted, Done done) {
                   pausing_ = false;
                   if (!answer) return done(answer.error());
                   if (!IsUp()) return done({});  // ended, which has been told by now
+                  if (record_.state == wanted) return done({});
                   record_.state = wanted;
                   record_.state_since = UnixNow();
                   Save();

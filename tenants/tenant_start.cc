@@ -90,12 +90,14 @@ Status Tenant::Prepare(const supervisor::TenantConfig& config) {
   auto runner = RunSupervisor(context_.loop, SupervisorTask::kPrepare, config,
                               context_.host.paths.TenantRuntime(name()),
                               [this, config](const ApiStatus& prepared) {
+                                preparing_store_ = false;
                                 if (!prepared) return EndStart(prepared.error());
                                 if (const Status served = Serve(config); !served)
                                   EndStart(ApiError::From(served.error(), name(), "supervisor"));
                               });
   if (!runner) return runner.error();
   runner_ = std::move(*runner);
+  preparing_store_ = true;
   return {};
 }
 

@@ -254,6 +254,17 @@ TEST(Life, ATenantMayEndItself) {
   }
 }
 
+TEST(Life, ATenantCannotPutItsOwnEndOff) {
+  World world;
+  world.config.process.stop_timeout = std::chrono::milliseconds(500);
+  world.config.process.start = {"/bin/sh", "-c", "trap '' TERM; while :; do kill -TERM 1; done"};
+  world.Start();
+  EXPECT_TRUE(Eventually([&] { return State(world.Status()) == "stopped"; }));
+  const auto log = ReadFile(world.runtime_dir() + "/supervisor.log");
+  ASSERT_TRUE(log);
+  EXPECT_LT(log->size(), 10'000U) << "nor fill the host's log";
+}
+
 TEST(Life, AHostThatEndsInitDoesNotRebootTheTenant) {
   World world;
   world.config.process.start = {"/bin/sh", "-c", "while :; do sleep 0.1; done"};
