@@ -35,19 +35,24 @@ Status MakeDirectory(int parent, const std::string& name, mode_t mode) {
   return {};
 }
 
-// The upper layer as it is, with everything that means something to the file server.
-Status CopyUpper(const std::string& upper, int root) {
+// What the file server has written, as it is, with everything that means something to it: both
+// parts by one call, for files of the upper have further names in the index of hard links below
+// `work`. An attribute that cannot be copied is a failure: without overlayfs' marks a file would be
+// another one.
+Status CopyLayers(const Layers& layers, int root) {
   constexpr int kTarget = 3;
-  HostTool copy{.argv = {"cp", "-a", "--one-file-system", "--no-target-directory", "--", upper,
-                         "/proc/self/fd/" + std::to_string(kTarget) + "/" + BaseName(upper)},
-                .package = "coreutils",
-                .fds = {{root, kTarget}},
-                .keep = kToCopy};
+  HostTool copy{
+      .argv = {"cp", "-a", "--preserve=xattr", "--one-file-system",
+               "--target-directory=/proc/self/fd/" + std::to_string(kTarget), "--", layers.upper},
+      .package = "coreutils",
+      .fds = {{root, kTarget}},
+      .keep = kToCopy};
+  if (IsDirectory(layers.work)) copy.argv.push_back(layers.work);
   Status copied = RunHostTool(copy);
   if (copied) return copied;
   return copied.error()
       .Within("copy what the tenant has into its new disk")
-      .WithHint("give it a disk that holds all of " + upper + ", or none");
+      .WithHint("give it a disk that holds all of " + layers.upper + ", or none");
 }
 
 Status FillImage(const DiskImage& image, const Layers& layers) {
@@ -55,10 +60,11 @@ Status FillImage(const DiskImage& image, const Layers& layers) {
   if (!mounted) return mounted.error();
   const int root = mounted->root.get();
   if (IsDirectory(layers.upper))
-    BAILEY_TRY(CopyUpper(layers.upper, root));
+    BAILEY_TRY(CopyLayers(layers, root));
   else
     BAILEY_TRY(MakeDirectory(root, BaseName(layers.upper), 0755));  // the tenant's own /
-  BAILEY_TRY(MakeDirectory(root, BaseName(layers.work), 0700));
+  if (!IsDirectory(layers.upper) || !IsDirectory(layers.work))
+    BAILEY_TRY(MakeDirectory(root, BaseName(layers.work), 0700));
   if (::syncfs(root) != 0) return Errno("write the image");
   return {};
 }

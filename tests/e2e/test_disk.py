@@ -298,6 +298,22 @@ b" && dd if=/dev/zero of=/d/holes bs=1 count=1 seek=20000000 2>/dev/null
                 trees[0].pop(name, None)
         self.assertEqual(after, before)
 
+    def test_hard_links_of_the_template_stay_one_file(self):
+        """What was copied up of them has names in the index alone."""
+        self.bailey.make_template()
+        root = self.bailey.home / "state/templates/busybox/1/root"
+        (root / "a").write_text("the template's")
+        for name in ("b", "c"):
+            os.link(root / "a", root / name)
+        self.addCleanup(lambda: [(root / name).unlink() for name in "abc"])
+        self.launch(None)
+        self.inside("echo written >/a && chmod 600 /a && rm /a")
+        self.bailey.ok("set", "alice", "disk=64M")
+        self.bailey.ok("restart", "alice")
+        self.assertEqual(self.inside("cat /b /c; stat -c '%a %h' /b"), "written\nwritten\n600 2")
+        self.inside("echo again >/b")
+        self.assertEqual(self.inside("cat /c"), "again")
+
     def test_set_while_it_runs_holds_from_the_next_start(self):
         self.launch(None)
         done = self.bailey.ok("set", "alice", "disk=64M")
