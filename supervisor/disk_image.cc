@@ -76,6 +76,11 @@ Status DiskImage::Resize(uint64_t bytes) const {
   return {};
 }
 
+uint64_t DiskImage::Length() const {
+  struct stat status {};
+  return ::fstat(file_.get(), &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
+}
+
 Result<ImageState> DiskImage::Inspect() const { return InspectFile(file_.get()); }
 
 Result<std::optional<ImageState>> LookAtImage(const std::string& path) {

@@ -35,6 +35,8 @@ class DiskImage {
   static Result<DiskImage> Create(const std::string& path, uint64_t bytes);
 
   int fd() const { return file_.get(); }
+  // The limit, but for a block while it grows; 0 if it cannot be told. Reads nothing.
+  uint64_t Length() const;
   // Truncates to `bytes`: more, or no less than its file system has.
   Status Resize(uint64_t bytes) const;
   // From the disk: of a mounted image it is out of date. EUCLEAN when there is no ext4 in it.

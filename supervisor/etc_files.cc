@@ -70,10 +70,12 @@ Status Replace(int etc, const std::string& name, std::string_view text) {
   const UniqueFd file(
       ::openat(etc, fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!file) return Errno("create /etc/" + fresh);
-  if (::fchmod(file.get(), 0644) != 0) return Errno("chmod /etc/" + fresh);
-  BAILEY_TRY(WriteAll(file.get(), text));
-  if (::renameat(etc, fresh.c_str(), etc, name.c_str()) != 0) return Errno("rename /etc/" + fresh);
-  return {};
+  Status done = WriteAll(file.get(), text);
+  if (done && ::fchmod(file.get(), 0644) != 0) done = Errno("chmod /etc/" + fresh);
+  if (done && ::renameat(etc, fresh.c_str(), etc, name.c_str()) != 0)
+    done = Errno("rename /etc/" + fresh);
+  if (!done) ::unlinkat(etc, fresh.c_str(), 0);
+  return done;
 }
 
 // Whether the file is still as we left it; `own` is what the upper layer has of it.

@@ -17,9 +17,15 @@ namespace {
 
 constexpr size_t kWordsKept = 400, kMostWords = size_t{16} << 20;
 
+struct Confinement {
+  CapabilityMask keep;
+  pid_t parent;
+};
+
 int Confine(void* context) {
-  const CapabilityMask keep = *static_cast<const CapabilityMask*>(context);
+  const auto& [keep, parent] = *static_cast<const Confinement*>(context);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+  if (::getppid() != parent) return ESRCH;  // it died before: nobody holds the image's lock
   // The bounding set needs SETPCAP, so it goes first; exec then computes the rest from it.
   if (DropBoundingSet(keep) != 0 || SetCapabilities(keep) != 0) return errno;
   CapabilitySets left;
@@ -65,9 +71,9 @@ Status RunHostTool(const HostTool& tool) {
     options.fds.emplace_back(ours, theirs);
   CapabilitySets held;
   if (ReadCapabilities(&held) != 0) return Errno("capget");
-  CapabilityMask keep = tool.keep & held.permitted;
+  Confinement confinement{tool.keep & held.permitted, ::getpid()};
   options.before_exec = Confine;
-  options.context = &keep;
+  options.context = &confinement;
   auto child = SpawnChild(options);
   if (!child) return child.error();
   int status = 0;

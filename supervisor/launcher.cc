@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/syscalls.h"
 #include "supervisor/etc_files.h"
 #include "supervisor/init_gate.h"
@@ -75,7 +76,11 @@ Status Launcher::MakeNamespaces() {
   if (!root) return root.error().Within("the tenant's tree");
   root_ = std::move(*root);
   BAILEY_TRY(MakeMountPoints(request_.fuse_mount));
-  BAILEY_TRY(WriteEtcFiles(request_.fuse_mount, request_.upper, request_.config));
+  // Names are furniture: what the tenant has put in the way, a full disk say, must not keep it
+  // down.
+  if (const Status written = WriteEtcFiles(request_.fuse_mount, request_.upper, request_.config);
+      !written)
+    LogWarning("the names in /etc are not up to date: " + written.error().Message());
   if (::unshare(CLONE_NEWNS) != 0) return Errno("unshare the mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return Errno("make all mounts private");

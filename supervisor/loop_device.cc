@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 
 #include "base/files.h"
@@ -38,6 +39,11 @@ Result<LoopDevice> AttachLoop(int file) {
     loop.path = "/dev/loop" + std::to_string(number);
     auto device = OpenPath(loop.path, O_RDWR);
     if (!device) return device.error();
+    // Keeps udev from probing what is the tenant's bytes (systemd.io/BLOCK_DEVICE_LOCKING).
+    if (::flock(device->get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return Errno("lock " + loop.path);
+      continue;
+    }
     const Status configured = Configure(device->get(), file);
     if (configured) {
       loop.fd = std::move(*device);

@@ -60,10 +60,7 @@ Status TenantStore::OpenLayers(int root, const Layers& layers) {
   return {};
 }
 
-uint64_t TenantStore::bytes() const {
-  const auto state = image_ ? image_->Inspect() : ImageState();
-  return state ? state->file_bytes : 0;
-}
+uint64_t TenantStore::bytes() const { return image_ ? image_->Length() : 0; }
 
 Status TenantStore::SetLimit(uint64_t bytes) const {
   if (!image_ || bytes == 0 || bytes == this->bytes()) return {};

@@ -27,8 +27,20 @@ Result<std::unique_ptr<ResolverWatch>> ResolverWatch::Start(EventLoop& loop,
   std::unique_ptr<ResolverWatch> watch(new ResolverWatch(loop));
   watch->inotify_.Reset(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!watch->inotify_) return Errno("inotify_init1");
+  watch->files_ = files;
+  BAILEY_TRY(watch->WatchDirectories());
+  watch->read_ = std::move(read);
+  watch->changed_ = std::move(changed);
+  watch->held_ = watch->read_();
+  BAILEY_TRY(loop.Watch(watch->inotify_.get(), EPOLLIN,
+                        [self = watch.get()](uint32_t) { self->OnEvents(); }));
+  return watch;
+}
+
+// Again after each event: links may lead elsewhere by now. What is watched already stays so.
+Status ResolverWatch::WatchDirectories() {
   std::set<std::string> directories;
-  for (const std::string& file : files) {
+  for (const std::string& file : files_) {
     const std::filesystem::path path(file);
     directories.insert(path.parent_path());
     std::error_code failed;
@@ -36,15 +48,9 @@ Result<std::unique_ptr<ResolverWatch>> ResolverWatch::Start(EventLoop& loop,
     if (!failed) directories.insert(real.parent_path());
   }
   for (const std::string& directory : directories)
-    if (::inotify_add_watch(watch->inotify_.get(), directory.c_str(), kEvents) < 0 &&
-        errno != ENOENT)
+    if (::inotify_add_watch(inotify_.get(), directory.c_str(), kEvents) < 0 && errno != ENOENT)
       return Errno("watch " + directory);
-  watch->read_ = std::move(read);
-  watch->changed_ = std::move(changed);
-  watch->held_ = watch->read_();
-  BAILEY_TRY(loop.Watch(watch->inotify_.get(), EPOLLIN,
-                        [self = watch.get()](uint32_t) { self->OnEvents(); }));
-  return watch;
+  return {};
 }
 
 Result<std::unique_ptr<ResolverWatch>> ResolverWatch::Start(EventLoop& loop,
@@ -67,6 +73,7 @@ void ResolverWatch::OnEvents() {
 
 void ResolverWatch::Look() {
   look_ = 0;
+  if (const Status watched = WatchDirectories(); !watched) LogWarning(watched.error().Message());
   HostResolver now = read_();
   // In the middle of being replaced: whoever asks meanwhile is better off with the old ones.
   if (now.servers.empty() || (now.servers == held_.servers && now.search == held_.search)) return;

@@ -33,11 +33,13 @@ class ResolverWatch {
 
  private:
   explicit ResolverWatch(EventLoop& loop) : loop_(loop) {}
+  Status WatchDirectories();
   void OnEvents();
   void Look();
 
   EventLoop& loop_;
   UniqueFd inotify_;
+  std::vector<std::string> files_;
   std::function<HostResolver()> read_;
   std::function<void()> changed_;
   HostResolver held_;

@@ -29,8 +29,10 @@ ApiStatus CheckDisk(const Host& host, const TenantRecord& record, const Spec& ef
     return ApiError{ApiCode::kUsage,
                     "the disk of " + name + " keeps its limit: it is an image of " + size, name,
                     "spec", "set a larger limit"};
-  // An image is a little longer than the limit while it grows.
-  if (bytes < std::min(image, std::max(*effective.disk_bytes, uint64_t{1})))
+  // An image is a block longer than the limit while it grows.
+  const uint64_t held =
+      *effective.disk_bytes > 0 ? *effective.disk_bytes : image - supervisor::kImageBlock;
+  if (bytes < std::min(image, held))
     return ApiError{ApiCode::kUsage, "the disk of " + name + " cannot shrink: it has " + size, name,
                     "spec", "a smaller one takes another tenant, and a copy of the files"};
   return {};

@@ -231,6 +231,13 @@ class Growth(DiskTest):
         self.assertEqual(done.status, 10, done)
         self.assertIn("cannot shrink", done.err)
         self.assertEqual(loops(str(self.bailey.home / "state")), [])
+        # Nor does a plan that says nothing let the next limit be less than the image.
+        (plans / "roomy.toml").write_text("")
+        self.bailey.run("start", "alice")
+        self.stop()
+        done = self.bailey.run("set", "alice", "disk=32M")
+        self.assertEqual(done.status, 2, done)
+        self.assertIn("cannot shrink", done.err)
 
 
 class Migration(DiskTest):

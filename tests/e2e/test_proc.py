@@ -255,6 +255,13 @@ class Names(harness.BaileyTest):
     def restart(self):
         self.bailey.ok("restart", "alice")
 
+    def test_what_stands_in_their_way_keeps_no_tenant_down(self):
+        self.bailey.launch("alice", 2, "--", "sleep", "1000000")
+        self.bailey.sh("alice", "mkdir /etc/.hostname.bailey /etc/.hosts.bailey", check=True)
+        self.bailey.ok("set", "alice", "hostname=two.example")
+        self.restart()
+        self.assertEqual(self.bailey.exec("alice", "hostname").out, "two.example\n")
+
     def test_they_follow_the_spec_until_the_tenant_has_its_own(self):
         ip = self.bailey.launch("alice", 2, "--hostname", "one.example", "--", "sleep", "1000000")
         self.assertEqual(self.etc("hostname"), "one.example\n")

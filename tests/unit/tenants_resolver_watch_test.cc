@@ -57,6 +57,16 @@ TEST_F(ResolverWatchTest, TellsOfAFileThatIsReplaced) {
   }
 }
 
+TEST_F(ResolverWatchTest, FollowsALinkThatLeadsElsewhereByNow) {
+  std::filesystem::create_directory(dir_ + "/other");
+  Write("other/resolv.conf", "192.0.2.7");
+  std::filesystem::create_symlink("other/resolv.conf", dir_ + "/new");
+  std::filesystem::rename(dir_ + "/new", dir_ + "/resolv.conf");
+  ASSERT_TRUE(Changes(1));
+  Write("other/resolv.conf", "192.0.2.8");
+  EXPECT_TRUE(Changes(2));
+}
+
 TEST_F(ResolverWatchTest, SaysNothingOfWhatDoesNotMatter) {
   Write("resolv.conf", "192.0.2.1");           // the same
   Write("hosts", "192.0.2.9");                 // another file
