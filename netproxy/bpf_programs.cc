@@ -186,6 +186,13 @@ void SetGuest(const KeptFds& kept, const bailey_guest& guest, bool present) {
     bpf_map_delete_elem(map, &guest);
 }
 
+void ForgetGuests(const KeptFds& kept) {
+  const int map = kept.Get(kGuestsMap);
+  bailey_guest guest{};
+  while (bpf_map_get_next_key(map, nullptr, &guest) == 0)
+    if (bpf_map_delete_elem(map, &guest) != 0) return;
+}
+
 Result<bailey_denials*> MapDenials(const KeptFds& kept) {
   void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, kept.Get(kDenialsMap), 0);
   if (page == MAP_FAILED) return Errno("map the denials");

@@ -42,6 +42,8 @@ bool WasBound(const KeptFds& kept, uint64_t cookie);
 
 // Lets the tenant answer a guest, or no more. A map that is full leaves it to the policy.
 void SetGuest(const KeptFds& kept, const bailey_guest& guest, bool present);
+// Those that an earlier proxy knew.
+void ForgetGuests(const KeptFds& kept);
 
 // The shared value of the denials map, mapped for reading and writing; unmapped at exit.
 Result<bailey_denials*> MapDenials(const KeptFds& kept);

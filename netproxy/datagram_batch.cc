@@ -31,24 +31,26 @@ Endpoint OriginalDestination(msghdr& message) {
   return {};
 }
 
+// The first refusal may be an ICMP error about another datagram, which waits in the socket for
+// whoever comes next (IP_RECVERR, ip(7)): only the second is about this one.
+int SendSome(int socket, std::span<mmsghdr> messages) {
+  int sent = 0;
+  for (int attempt = 0; sent <= 0 && attempt < 2; ++attempt)
+    sent = ::sendmmsg(socket, messages.data(), static_cast<unsigned>(messages.size()),
+                      MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent;
+}
+
 // sendmmsg(2) stops at the first that is refused, and says why when it is asked to begin there.
 size_t SendMessages(int socket, std::span<mmsghdr> messages, int& error) {
   size_t taken = 0;
   while (!messages.empty()) {
-    const int sent = ::sendmmsg(socket, messages.data(), static_cast<unsigned>(messages.size()),
-                                MSG_NOSIGNAL | MSG_DONTWAIT);
+    const int sent = SendSome(socket, messages);
     if (sent < 0 && error == 0) error = errno;
     taken += static_cast<size_t>(std::max(sent, 0));
     messages = messages.subspan(sent > 0 ? static_cast<size_t>(sent) : 1);
   }
   return taken;
-}
-
-void Fill(std::span<const uint8_t> payload, iovec& part, mmsghdr& message) {
-  part = {const_cast<uint8_t*>(payload.data()), payload.size()};
-  message = {};
-  message.msg_hdr.msg_iov = &part;
-  message.msg_hdr.msg_iovlen = 1;
 }
 
 }  // namespace
@@ -120,35 +122,26 @@ Result<std::span<const Datagram>> DatagramBatch::Receive(int socket) {
   return std::span<const Datagram>(datagrams_);
 }
 
-size_t SendAll(int socket, std::span<const std::span<const uint8_t>> payloads, int& error) {
+size_t SendAll(int socket, const Endpoint* to, std::span<const std::span<const uint8_t>> payloads,
+               int& error) {
   std::array<iovec, DatagramBatch::kMost> parts;
   std::array<mmsghdr, DatagramBatch::kMost> messages;
+  sockaddr_storage address{};
+  const socklen_t size = to == nullptr ? 0 : to->ToSockaddr(&address);
   size_t taken = 0;
   error = 0;
   while (!payloads.empty()) {
     const size_t now = std::min(payloads.size(), messages.size());
-    for (size_t i = 0; i < now; ++i) Fill(payloads[i], parts[i], messages[i]);
-    taken += SendMessages(socket, {messages.data(), now}, error);
-    payloads = payloads.subspan(now);
-  }
-  return taken;
-}
-
-size_t SendAll(int socket, std::span<const OutgoingDatagram> datagrams, int& error) {
-  std::array<iovec, DatagramBatch::kMost> parts;
-  std::array<sockaddr_storage, DatagramBatch::kMost> addresses;
-  std::array<mmsghdr, DatagramBatch::kMost> messages;
-  size_t taken = 0;
-  error = 0;
-  while (!datagrams.empty()) {
-    const size_t now = std::min(datagrams.size(), messages.size());
     for (size_t i = 0; i < now; ++i) {
-      Fill(datagrams[i].payload, parts[i], messages[i]);
-      messages[i].msg_hdr.msg_name = &addresses[i];
-      messages[i].msg_hdr.msg_namelen = datagrams[i].to.ToSockaddr(&addresses[i]);
+      parts[i] = {const_cast<uint8_t*>(payloads[i].data()), payloads[i].size()};
+      messages[i] = {};
+      messages[i].msg_hdr.msg_iov = &parts[i];
+      messages[i].msg_hdr.msg_iovlen = 1;
+      messages[i].msg_hdr.msg_name = to == nullptr ? nullptr : &address;
+      messages[i].msg_hdr.msg_namelen = size;
     }
     taken += SendMessages(socket, {messages.data(), now}, error);
-    datagrams = datagrams.subspan(now);
+    payloads = payloads.subspan(now);
   }
   return taken;
 }

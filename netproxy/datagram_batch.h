@@ -42,15 +42,10 @@ Status ReportErrors(int socket, int family);
 // The next of them: where that went, and its errno. EAGAIN if none waits.
 Result<Endpoint> NextError(int socket, int& error);
 
-// Sends `payloads` by `socket`, which is connected, with as few calls as can be. Returns how many
-// were taken; `error` is the first refusal's errno, or 0. A refusal costs one datagram.
-size_t SendAll(int socket, std::span<const std::span<const uint8_t>> payloads, int& error);
-
-// The same from a socket that is not connected.
-struct OutgoingDatagram {
-  Endpoint to;
-  std::span<const uint8_t> payload;
-};
-size_t SendAll(int socket, std::span<const OutgoingDatagram> datagrams, int& error);
+// Sends `payloads` by `socket`, to `to`, or where it is connected to if that is null, with as few
+// calls as can be. Returns how many were taken; `error` is the first refusal's errno, or 0. A
+// refusal costs one datagram; what the socket was told of an earlier one costs none.
+size_t SendAll(int socket, const Endpoint* to, std::span<const std::span<const uint8_t>> payloads,
+               int& error);
 
 }  // namespace bailey::netproxy

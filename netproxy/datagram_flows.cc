@@ -27,32 +27,38 @@ DatagramFlows::~DatagramFlows() {
   loop_.Cancel(sweep_);
 }
 
-void DatagramFlows::Forward(int raw, const Endpoint& inside, const Endpoint& foreign,
-                            std::span<const Bytes> payloads) {
-  auto flow = Find(raw, inside, foreign);
-  if (!flow) {
-    const int error = flow.error().Errno();
-    if (error == EXDEV) {
-      counters_.Add(NetCounter::kSourceViolations);
-      LogError(flow.error().Message());
-    } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-      counters_.Add(NetCounter::kDeniedLimit);
-    }
-    SendRawUnreachable(raw, ReasonFor(error), inside, foreign);
-    return;
-  }
-  Touch(*flow);
-  if (foreign.port == kDns) (*flow)->questions += static_cast<int>(payloads.size());
-  int error = 0;
-  counters_.Add(NetCounter::kDatagramsOut, SendAll((*flow)->socket.get(), payloads, error));
-  // Refused was an earlier one, of which the error queue tells; the one that met it is lost.
-  if (error != ECONNREFUSED) OnError(**flow, error);
+bool DatagramFlows::GoOn(const Endpoint& inside, const Endpoint& foreign,
+                         std::span<const Bytes> payloads) {
+  const auto found = index_.find({inside, foreign});
+  if (found == index_.end()) return false;
+  Touch(found->second);
+  Send(found->second, payloads);
+  return true;
 }
 
-Result<DatagramFlows::Place> DatagramFlows::Find(int raw, const Endpoint& inside,
+void DatagramFlows::Begin(int raw, const Endpoint& inside, const Endpoint& foreign,
+                          std::span<const Bytes> payloads) {
+  auto flow = Open(raw, inside, foreign);
+  if (flow) return Send(*flow, payloads);
+  const int error = flow.error().Errno();
+  if (error == EXDEV) {
+    counters_.Add(NetCounter::kSourceViolations);
+    LogError(flow.error().Message());
+  } else if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+    counters_.Add(NetCounter::kDeniedLimit);
+  }
+  SendRawUnreachable(raw, ReasonFor(error), inside, foreign);
+}
+
+void DatagramFlows::Send(Place flow, std::span<const Bytes> payloads) {
+  if (flow->foreign.port == kDns) flow->questions += static_cast<int>(payloads.size());
+  int error = 0;
+  counters_.Add(NetCounter::kDatagramsOut, SendAll(flow->socket.get(), nullptr, payloads, error));
+  OnError(*flow, error);
+}
+
+Result<DatagramFlows::Place> DatagramFlows::Open(int raw, const Endpoint& inside,
                                                  const Endpoint& foreign) {
-  if (const auto found = index_.find({inside, foreign}); found != index_.end())
-    return found->second;
   auto socket = Dial(tenant_ip_, foreign, SOCK_DGRAM);
   if (!socket) return socket.error();
   if (flows_.size() >= limit_) MakeRoom();

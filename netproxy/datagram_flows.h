@@ -34,12 +34,11 @@ class DatagramFlows {
   DatagramFlows(const DatagramFlows&) = delete;
   DatagramFlows& operator=(const DatagramFlows&) = delete;
 
-  bool Has(const Endpoint& inside, const Endpoint& foreign) const {
-    return index_.contains({inside, foreign});
-  }
-  // Sends `payloads` on, by the flow of these two or by a new one. `raw`: for the answers.
-  void Forward(int raw, const Endpoint& inside, const Endpoint& foreign,
-               std::span<const Bytes> payloads);
+  // Sends `payloads` on by the flow of these two; false: there is none.
+  bool GoOn(const Endpoint& inside, const Endpoint& foreign, std::span<const Bytes> payloads);
+  // The same by a new one. `raw`: for the answers.
+  void Begin(int raw, const Endpoint& inside, const Endpoint& foreign,
+             std::span<const Bytes> payloads);
   // Ends the flow whose socket on the host happens to have this port, which the tenant has bound.
   void GiveUpPort(uint16_t port);
   // Flows at once; 0, or more than that: kMostFlows.
@@ -60,7 +59,8 @@ class DatagramFlows {
   };
   using Place = std::list<Flow>::iterator;  // the most recently used first
 
-  Result<Place> Find(int raw, const Endpoint& inside, const Endpoint& foreign);
+  Result<Place> Open(int raw, const Endpoint& inside, const Endpoint& foreign);
+  void Send(Place flow, std::span<const Bytes> payloads);
   void OnEvents(Place flow, uint32_t events);
   void OnError(const Flow& flow, int error);
   void MakeRoom();

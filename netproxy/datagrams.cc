@@ -44,16 +44,15 @@ void Datagrams::OnDatagrams(int raw, const Endpoint& from, const Endpoint& to,
   }
   const bool published =
       from.address == gatekeeper_.policy().config().ip && ways_.published.Has(from.port);
-  if (published && ways_.published.HasGuest(from.port, to))
-    return ways_.published.Send(from.port, to, payloads);
+  if (published) payloads = payloads.subspan(ways_.published.Answer(from.port, to, payloads));
   // What was begun before the port was published goes on as it was.
-  const bool flows = ways_.flows.Has(from, to);
-  if (!flows && !gatekeeper_.AllowsUdp(from, to)) {
+  if (payloads.empty() || ways_.flows.GoOn(from, to, payloads)) return;
+  if (!gatekeeper_.AllowsUdp(from, to)) {
     SendRawUnreachable(raw, Unreachable::kProhibited, from, to);
     return;
   }
-  if (published && !flows) return ways_.published.Send(from.port, to, payloads);
-  ways_.flows.Forward(raw, from, to, payloads);
+  if (published) return ways_.published.Send(from.port, to, payloads);
+  ways_.flows.Begin(raw, from, to, payloads);
 }
 
 void Datagrams::AskDns(int raw, const Endpoint& from, const Endpoint& to, Bytes query) {

@@ -142,8 +142,13 @@ static __always_inline int Judge6(struct bpf_sock_addr* ctx) {
   __builtin_memcpy(key.address, notice.to, sizeof key.address);
   int reason = Judge(bpf_map_lookup_elem(&egress6, &key), notice.to_port);
   if (reason < 0) return LET_THROUGH;
-  struct bailey_guest guest = {.v6 = 1};
-  __builtin_memcpy(guest.address, notice.to, 16);
+  struct bailey_guest guest = {};
+  // An IPv4-mapped address is that IPv4 address.
+  guest.v6 = (notice.to[0] | notice.to[1]) != 0 || notice.to[2] != bpf_htonl(0xffff);
+  if (guest.v6)
+    __builtin_memcpy(guest.address, notice.to, 16);
+  else
+    __builtin_memcpy(guest.address, &notice.to[3], 4);
   if (IsGuest(ctx, &guest)) return LET_THROUGH;
   notice.reason = reason;
   return Refuse(&notice, EACCES);

@@ -81,7 +81,8 @@ const char* DenialName(DenyReason reason) { return RowOf(reason).name; }
 EgressPolicy::EgressPolicy(ProxyConfig config, std::vector<Cidr> host)
     : config_(std::move(config)),
       peers_(config_.peers),
-      host_(WithOwn(std::move(host), config_.ip)) {}
+      host_(WithOwn(std::move(host), config_.ip)),
+      inside_(InsideRanges(config_.ip)) {}
 
 Judgement EgressPolicy::Judge(const Endpoint& destination) const {
   return JudgeRange(Whole(destination.address), destination.port);
@@ -94,8 +95,7 @@ Judgement EgressPolicy::JudgeRange(const Cidr& destination, uint16_t port) const
   if (match.denies) return deny(DenyReason::kRule);
   if (kPortWall.ports.Contains(port) && !Opened(kPortWall, range, port))
     return deny(DenyReason::kPort);
-  const bool own = range == Whole(Unmapped(config_.ip));
-  const bool is_peer = !own && peers_.Find(range) != nullptr;
+  const bool is_peer = IsPeer(range);
   if (!is_peer)
     if (const DenyReason reason = JudgeWalls(range, port); reason != DenyReason::kNone)
       return deny(reason);
@@ -104,6 +104,23 @@ Judgement EgressPolicy::JudgeRange(const Cidr& destination, uint16_t port) const
       return deny(reason);
   if (!config_.egress.allow_by_default && match.rule == nullptr) return deny(DenyReason::kRule);
   return {is_peer ? Verdict::kAskPeer : Verdict::kAllow, DenyReason::kNone};
+}
+
+bool EgressPolicy::IsPeer(const Cidr& range) const {
+  return range != Whole(Unmapped(config_.ip)) && peers_.Find(range) != nullptr;
+}
+
+bool EgressPolicy::IsPeer(const IpAddress& address) const {
+  return IsPeer(Whole(Unmapped(address)));
+}
+
+bool EgressPolicy::MayBeAnswered(const Endpoint& guest) const {
+  const Cidr range = Whole(Unmapped(guest.address));
+  for (const Cidr& carried : Carried(range))
+    if (WallOfCarried(carried) != DenyReason::kNone) return false;
+  const DenyReason wall = JudgeWalls(range, guest.port);
+  if (wall == DenyReason::kNone) return true;
+  return wall != DenyReason::kHost && FindSpecial(range) == FindSpecial(Whole(config_.ip));
 }
 
 std::string EgressPolicy::Explain(DenyReason reason, const Endpoint& destination) const {
@@ -143,7 +160,10 @@ DenyReason EgressPolicy::JudgeWalls(const Cidr& range, uint16_t port) const {
 }
 
 DenyReason EgressPolicy::JudgeCarried(const Cidr& carried, uint16_t port) const {
-  if (MostSpecific(carried, port).denies) return DenyReason::kRule;
+  return MostSpecific(carried, port).denies ? DenyReason::kRule : WallOfCarried(carried);
+}
+
+DenyReason EgressPolicy::WallOfCarried(const Cidr& carried) const {
   if (host_.Find(carried) != nullptr) return DenyReason::kHost;
   if (const SpecialRange* special = FindSpecial(carried)) return ReasonOf(special->kind);
   return peers_.Find(carried) != nullptr ? DenyReason::kTenant : DenyReason::kNone;
@@ -161,9 +181,8 @@ std::vector<Cidr> EgressPolicy::InsideRanges(const IpAddress& tenant_ip) {
 
 bool EgressPolicy::StaysInside(const IpAddress& address) const {
   const Cidr range = Whole(Unmapped(address));
-  for (const Cidr& inside : InsideRanges(config_.ip))
-    if (IsWithin(range, inside)) return true;
-  return false;
+  return std::any_of(inside_.begin(), inside_.end(),
+                     [&range](const Cidr& inside) { return IsWithin(range, inside); });
 }
 
 std::vector<Cidr> EgressPolicy::Boundaries() const {
@@ -171,8 +190,7 @@ std::vector<Cidr> EgressPolicy::Boundaries() const {
   for (const auto* rules : {&config_.egress.allow, &config_.egress.deny})
     for (const EgressRule& rule : *rules)
       if (rule.range) all.insert(*rule.range);
-  for (const auto& ranges : {host_.ranges(), InsideRanges(config_.ip)})
-    all.insert(ranges.begin(), ranges.end());
+  for (const auto& ranges : {host_.ranges(), inside_}) all.insert(ranges.begin(), ranges.end());
   for (const SpecialRange& row : SpecialRanges()) all.insert(row.range);
   std::set<Cidr> carrying;
   for (const Carrier& carrier : Carriers()) {

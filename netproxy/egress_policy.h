@@ -80,6 +80,13 @@ class EgressPolicy {
   // whenever no prefix that the policy knows lies strictly within `range`.
   Judgement JudgeRange(const Cidr& range, uint16_t port) const;
 
+  // Whether somebody at `guest` who has sent the tenant a datagram may be answered although Judge()
+  // denies him; a peer is not for this to say. The source may be invented, so nobody is who would
+  // have to be behind a wall: where the host is, or in a special range that is not the tenant's
+  // own. Rules do not matter.
+  bool MayBeAnswered(const Endpoint& guest) const;
+  bool IsPeer(const IpAddress& address) const;
+
   // Why `destination` was denied, for a person: the wall's name, or "rule deny *:25". The policy
   // may have changed since: `reason` is what counts.
   std::string Explain(DenyReason reason, const Endpoint& destination) const;
@@ -106,9 +113,12 @@ class EgressPolicy {
   bool Opened(const EgressRule& wall, const Cidr& range, uint16_t port) const;
   DenyReason JudgeWalls(const Cidr& range, uint16_t port) const;      // step 4
   DenyReason JudgeCarried(const Cidr& carried, uint16_t port) const;  // step 5
+  bool IsPeer(const Cidr& range) const;
+  DenyReason WallOfCarried(const Cidr& carried) const;
 
   ProxyConfig config_;
   CidrSet peers_, host_;
+  std::vector<Cidr> inside_;
 };
 
 }  // namespace bailey::netproxy

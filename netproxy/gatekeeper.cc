@@ -18,9 +18,9 @@ bool Gatekeeper::SourceIsTenants(const IpAddress& from) {
 
 bool Gatekeeper::Allows(const Endpoint& from, const Endpoint& to, Transport transport) {
   const Judgement judgement = policy_->Judge(to);
-  const bool peer = judgement.verdict == Verdict::kAskPeer;
-  if (judgement.verdict == Verdict::kAllow || (peer && IsPublished(transport, to))) return true;
-  const DenyReason reason = peer ? DenyReason::kTenant : judgement.reason;
+  if (Permits(judgement, transport, to)) return true;
+  const DenyReason reason =
+      judgement.verdict == Verdict::kAskPeer ? DenyReason::kTenant : judgement.reason;
   counters_.Add(DenialCounter(reason));
   log_.Add({transport == Transport::kTcp ? "tcp" : "udp", from, to, policy_->Explain(reason, to)});
   return false;
@@ -36,12 +36,21 @@ bool Gatekeeper::AllowsEcho(const IpAddress& to) {
   return false;
 }
 
-// A listener on the wildcard would be the host's own: only what is bound to exactly this address,
-// and owned by a tenant's proxy, is a tenant's.
-bool Gatekeeper::IsPublished(Transport transport, const Endpoint& to) const {
-  const auto listener = host_.ListenerFor(transport, to);
-  return listener.has_value() && listener->place == to &&
-         policy_->config().tenant_uids.Contains(listener->uid);
+bool Gatekeeper::Permits(const Judgement& judgement, Transport transport,
+                         const Endpoint& to) const {
+  return judgement.verdict == Verdict::kAllow || (judgement.verdict == Verdict::kAskPeer &&
+                                                  IsTenants(host_.ListenerFor(transport, to), to));
+}
+
+bool Gatekeeper::MayAnswer(const Endpoint& own, const Endpoint& guest) const {
+  if (!policy_->IsPeer(guest.address)) return policy_->MayBeAnswered(guest);
+  return IsTenants(host_.ReceiverOf(own, guest), guest);
+}
+
+// One on the wildcard would be the host's own: only what is bound to exactly this address, and
+// owned by a tenant's proxy, is a tenant's.
+bool Gatekeeper::IsTenants(const Result<ListeningSocket>& socket, const Endpoint& place) const {
+  return socket && socket->place == place && policy_->config().tenant_uids.Contains(socket->uid);
 }
 
 }  // namespace bailey::netproxy

@@ -40,9 +40,18 @@ class Gatekeeper {
   // for, so never.
   bool AllowsEcho(const IpAddress& to);
 
+  // The same without counting or logging: whether what goes there already may go on.
+  bool StillAllowsUdp(const Endpoint& to) const {
+    return Permits(policy_->Judge(to), Transport::kUdp, to);
+  }
+  // Whether `guest`, whom the policy denies, may be answered from `own`: as EgressPolicy says, and
+  // another tenant where there is a socket of his.
+  bool MayAnswer(const Endpoint& own, const Endpoint& guest) const;
+
  private:
+  bool Permits(const Judgement& judgement, Transport transport, const Endpoint& to) const;
+  bool IsTenants(const Result<ListeningSocket>& socket, const Endpoint& place) const;
   bool Allows(const Endpoint& from, const Endpoint& to, Transport transport);
-  bool IsPublished(Transport transport, const Endpoint& to) const;
 
   std::unique_ptr<EgressPolicy> policy_;
   CounterPage<NetCounter>& counters_;

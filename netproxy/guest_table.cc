@@ -1,5 +1,7 @@
 #include "netproxy/guest_table.h"
 
+#include <algorithm>
+
 namespace bailey::netproxy {
 namespace {
 
@@ -7,67 +9,76 @@ constexpr std::chrono::seconds kOneWay{30}, kBothWays{180};
 
 }  // namespace
 
-Guest* GuestTable::Touch(const Index& index, const Key& key, Clock::time_point now) {
+Guest* GuestTable::Find(const Index& index, const Key& key) {
   const auto found = index.find(key);
-  if (found == index.end()) return nullptr;
-  const auto entry = found->second;
-  List& list = ListOf(*entry);
-  entry->used = now;
-  list.splice(list.begin(), list, entry);
-  return &*entry;
-}
-
-Guest* GuestTable::FindReal(uint16_t port, const Endpoint& real, Clock::time_point now) {
-  return Touch(by_real_, {port, real}, now);
-}
-
-Guest* GuestTable::FindSeen(uint16_t port, const Endpoint& seen, Clock::time_point now) {
-  return Touch(by_seen_, {port, seen}, now);
+  return found == index.end() ? nullptr : found->second;
 }
 
 Guest* GuestTable::Add(const Guest& guest, Clock::time_point now, bool* evicted) {
   *evicted = size() >= most_;
-  if (*evicted) {
-    List& poorer = one_way_.empty() ? both_ways_ : one_way_;
-    Remove(poorer, std::prev(poorer.end()));
+  if (*evicted) Remove(one_way_.empty() ? both_ways_.back() : one_way_.back());
+  one_way_.push_front(Entry{guest, now, &one_way_, {}});
+  Entry& entry = one_way_.front();
+  entry.place = one_way_.begin();
+  entry.came = entry.went = false;
+  entry.answers = 0;
+  by_real_[{guest.port, guest.real}] = by_seen_[{guest.port, guest.seen}] = &entry;
+  return &entry;
+}
+
+void GuestTable::Touch(Guest* guest, Clock::time_point now) {
+  Entry& entry = *static_cast<Entry*>(guest);
+  List& list = entry.came && entry.went ? both_ways_ : one_way_;
+  list.splice(list.begin(), *entry.list, entry.place);
+  entry.list = &list;
+  entry.used = now;
+}
+
+void GuestTable::Came(Guest* guest, Clock::time_point now) {
+  guest->came = true;
+  guest->answers = std::min(guest->answers + kAnswersForOne, kMostAnswers);
+  Touch(guest, now);
+}
+
+void GuestTable::Went(Guest* guest, Clock::time_point now) {
+  guest->went = true;
+  Touch(guest, now);
+}
+
+size_t GuestTable::Take(Guest* guest, size_t datagrams, Clock::time_point now) {
+  switch (guest->standing) {
+    case Standing::kAllowed:
+      Went(guest, now);
+      return datagrams;
+    case Standing::kAnswered:
+      break;
+    case Standing::kUnanswered:
+      return 0;
   }
-  one_way_.push_front(Entry{guest, now});
-  const auto entry = one_way_.begin();
-  entry->came = entry->went = false;
-  by_real_[{guest.port, guest.real}] = entry;
-  by_seen_[{guest.port, guest.seen}] = entry;
-  return &*entry;
+  const size_t taken = std::min(datagrams, guest->answers);
+  guest->answers -= taken;
+  if (taken > 0) guest->went = true;  // what it is worth is seen when it comes again
+  return taken;
 }
 
-void GuestTable::Mark(Guest* guest, bool Guest::*flag) {
-  if (guest->*flag) return;
-  const auto entry = by_real_.at({guest->port, guest->real});
-  List& before = ListOf(*entry);
-  guest->*flag = true;
-  List& after = ListOf(*entry);
-  after.splice(after.begin(), before, entry);
-}
-
-void GuestTable::Remove(List& list, List::iterator entry) {
-  const Guest gone = *entry;
+void GuestTable::Remove(Entry& entry) {
+  const Guest gone = entry;
   by_real_.erase({gone.port, gone.real});
   by_seen_.erase({gone.port, gone.seen});
-  list.erase(entry);
+  entry.list->erase(entry.place);
   left_(gone);
 }
 
 void GuestTable::Expire(Clock::time_point now) {
-  while (!one_way_.empty() && now - one_way_.back().used > kOneWay)
-    Remove(one_way_, std::prev(one_way_.end()));
-  while (!both_ways_.empty() && now - both_ways_.back().used > kBothWays)
-    Remove(both_ways_, std::prev(both_ways_.end()));
+  while (!one_way_.empty() && now - one_way_.back().used > kOneWay) Remove(one_way_.back());
+  while (!both_ways_.empty() && now - both_ways_.back().used > kBothWays) Remove(both_ways_.back());
 }
 
 void GuestTable::RemoveIf(const std::function<bool(const Guest&)>& condition) {
   for (List* list : {&one_way_, &both_ways_})
     for (auto entry = list->begin(); entry != list->end();) {
       const auto next = std::next(entry);
-      if (condition(*entry)) Remove(*list, entry);
+      if (condition(*entry)) Remove(*entry);
       entry = next;
     }
 }
@@ -75,6 +86,13 @@ void GuestTable::RemoveIf(const std::function<bool(const Guest&)>& condition) {
 void GuestTable::ForEach(const std::function<void(Guest&)>& each) {
   for (List* list : {&one_way_, &both_ways_})
     for (Entry& entry : *list) each(entry);
+}
+
+void GuestTable::Forget() {
+  by_real_.clear();
+  by_seen_.clear();
+  one_way_.clear();
+  both_ways_.clear();
 }
 
 }  // namespace bailey::netproxy

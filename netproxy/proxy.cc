@@ -94,6 +94,7 @@ Status Proxy::Start() {
   auto host = parts_.host_addresses.List();
   if (!host) return host.error();
   host_ = std::move(*host);
+  ForgetGuests(parts_.kept);
   BAILEY_TRY(ApplyPolicy());
   BAILEY_TRY(ServeSupervisor());
   BAILEY_TRY(denial_report_.Start());
@@ -166,9 +167,7 @@ Status Proxy::ApplyPolicy() {
   auto policy = std::make_unique<EgressPolicy>(config_, host_);
   const std::vector<KernelPrefix> kernel = KernelPolicy(*policy);
   gatekeeper_.SetPolicy(std::move(policy));
-  flows_.KeepOnly([this](const Endpoint& to) {
-    return gatekeeper_.policy().Judge(to).verdict == Verdict::kAllow;
-  });
+  flows_.KeepOnly([this](const Endpoint& to) { return gatekeeper_.StillAllowsUdp(to); });
   published_datagrams_.ApplyPolicy();
   return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);
 }

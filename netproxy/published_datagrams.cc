@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "netproxy/raw_packet.h"
 
@@ -30,6 +29,13 @@ bailey_guest KeyOf(const Guest& guest) {
   return key;
 }
 
+// What a program of the host's shows as.
+const IpAddress& Substitute(bool v6) {
+  static const IpAddress substitute4 = *IpAddress::Parse("192.0.0.8"),
+                         substitute6 = *IpAddress::Parse("100::8");
+  return v6 ? substitute6 : substitute4;
+}
+
 }  // namespace
 
 PublishedDatagrams::PublishedDatagrams(EventLoop& loop, CounterPage<NetCounter>& counters,
@@ -41,12 +47,11 @@ PublishedDatagrams::PublishedDatagrams(EventLoop& loop, CounterPage<NetCounter>&
       batch_(batch),
       options_(std::move(options)),
       guests_(BAILEY_MOST_GUESTS, [this](const Guest& guest) {
-        if (guest.listed) options_.let_answer(KeyOf(guest), false);
+        if (guest.standing == Standing::kAnswered) options_.let_answer(KeyOf(guest), false);
       }) {}
 
 PublishedDatagrams::~PublishedDatagrams() {
   for (const auto& [port, socket] : sockets_) loop_.Unwatch(socket.get());
-  guests_.RemoveIf([](const Guest&) { return true; });
   loop_.Cancel(sweep_);
 }
 
@@ -70,6 +75,7 @@ void PublishedDatagrams::Withdraw(uint16_t port) {
 void PublishedDatagrams::Rest() {
   for (const auto& [port, socket] : sockets_) loop_.Unwatch(socket.get());
   sockets_.clear();
+  guests_.Forget();
   loop_.Cancel(std::exchange(sweep_, 0));
 }
 
@@ -89,8 +95,10 @@ void PublishedDatagrams::OnDatagrams(uint16_t port, std::span<const Datagram> da
   std::array<RawDatagram, DatagramBatch::kMost> inside;
   size_t count = 0;
   for (const Datagram& each : datagrams) {
+    // It would pass for a program of the host's, and nobody has that address.
+    if (each.from.address == Substitute(each.from.address.is_v6())) continue;
     Guest* const guest = Know(port, each.from);
-    guests_.Came(guest);
+    guests_.Came(guest, EventLoop::Clock::now());
     inside[count++] = {guest->seen, own, each.payload};
   }
   counters_.Add(NetCounter::kDatagramsIn, count);
@@ -98,7 +106,7 @@ void PublishedDatagrams::OnDatagrams(uint16_t port, std::span<const Datagram> da
 }
 
 Guest* PublishedDatagrams::Know(uint16_t port, const Endpoint& real) {
-  if (Guest* const guest = guests_.FindReal(port, real, EventLoop::Clock::now())) return guest;
+  if (Guest* const guest = guests_.FindReal(port, real)) return guest;
   return Add({.port = port, .real = real, .seen = SeenInside(port, real)});
 }
 
@@ -106,46 +114,57 @@ Guest* PublishedDatagrams::Add(const Guest& guest) {
   bool evicted = false;
   Guest* const added = guests_.Add(guest, EventLoop::Clock::now(), &evicted);
   if (evicted) counters_.Add(NetCounter::kLimitUdpFlows);
-  LetAnswer(*added);
+  Judge(*added);
   if (sweep_ == 0) sweep_ = loop_.After(kBetweenSweeps, [this] { Sweep(); });
   return added;
 }
 
-Endpoint PublishedDatagrams::SeenInside(uint16_t port, const Endpoint& real) const {
-  static const IpAddress substitute4 = *IpAddress::Parse("192.0.0.8"),
-                         substitute6 = *IpAddress::Parse("100::8");
+Endpoint PublishedDatagrams::SeenInside(uint16_t port, const Endpoint& real) {
   if (!gatekeeper_.policy().StaysInside(real.address)) return real;
-  Endpoint seen{real.address.is_v6() ? substitute6 : substitute4, real.port};
+  Endpoint seen{Substitute(real.address.is_v6()), real.port};
   // Two such senders may have the same port. There are more ports than guests.
-  while (guests_.HasSeen(port, seen))
+  while (guests_.FindSeen(port, seen) != nullptr)
     seen.port = seen.port == 65535 ? kFirstSubstitute : static_cast<uint16_t>(seen.port + 1);
   return seen;
 }
 
-bool PublishedDatagrams::Denied(const Endpoint& seen) const {
-  return gatekeeper_.policy().Judge(seen).verdict != Verdict::kAllow;
+Standing PublishedDatagrams::StandingOf(const Guest& guest) const {
+  if (guest.seen != guest.real) return Standing::kAnswered;  // a program of the host's
+  if (gatekeeper_.policy().Judge(guest.seen).verdict == Verdict::kAllow) return Standing::kAllowed;
+  return gatekeeper_.MayAnswer({options_.tenant_ip, guest.port}, guest.real)
+             ? Standing::kAnswered
+             : Standing::kUnanswered;
 }
 
 // Most are allowed anyhow, and need no place in the kernel's table.
-void PublishedDatagrams::LetAnswer(Guest& guest) {
-  if (guest.listed || !Denied(guest.seen)) return;
-  guest.listed = true;
-  options_.let_answer(KeyOf(guest), true);
+void PublishedDatagrams::Judge(Guest& guest) {
+  const Standing before = std::exchange(guest.standing, StandingOf(guest));
+  const bool answered = guest.standing == Standing::kAnswered;
+  if (answered != (before == Standing::kAnswered)) options_.let_answer(KeyOf(guest), answered);
+}
+
+size_t PublishedDatagrams::Answer(uint16_t port, const Endpoint& to,
+                                  std::span<const Bytes> payloads) {
+  Guest* const guest = guests_.FindSeen(port, to);
+  if (guest == nullptr) return 0;
+  const size_t taken = guests_.Take(guest, payloads.size(), EventLoop::Clock::now());
+  SendTo(*guest, payloads.first(taken));
+  return taken;
 }
 
 void PublishedDatagrams::Send(uint16_t port, const Endpoint& to, std::span<const Bytes> payloads) {
-  const int socket = sockets_.at(port).get();
-  Guest* guest = guests_.FindSeen(port, to, EventLoop::Clock::now());
+  Guest* guest = guests_.FindSeen(port, to);
   if (guest == nullptr) guest = Add({.port = port, .real = to, .seen = to});
-  guests_.Went(guest);
-  std::vector<OutgoingDatagram> datagrams;
-  datagrams.reserve(payloads.size());
-  for (const Bytes payload : payloads) datagrams.push_back({guest->real, payload});
+  guests_.Went(guest, EventLoop::Clock::now());
+  SendTo(*guest, payloads);
+}
+
+void PublishedDatagrams::SendTo(const Guest& guest, std::span<const Bytes> payloads) {
   int error = 0;
-  counters_.Add(NetCounter::kDatagramsOut, SendAll(socket, datagrams, error));
-  // What waits in the error queue is told from there, by name.
-  if (error == EAGAIN || error == ENOBUFS || error == ECONNREFUSED || error == 0) return;
-  SendRawUnreachable(options_.raw, ReasonFor(error), {options_.tenant_ip, port}, to);
+  counters_.Add(NetCounter::kDatagramsOut,
+                SendAll(sockets_.at(guest.port).get(), &guest.real, payloads, error));
+  if (error == 0 || error == EAGAIN || error == ENOBUFS) return;
+  SendRawUnreachable(options_.raw, ReasonFor(error), {options_.tenant_ip, guest.port}, guest.seen);
 }
 
 void PublishedDatagrams::OnErrors(uint16_t port, int socket) {
@@ -153,7 +172,7 @@ void PublishedDatagrams::OnErrors(uint16_t port, int socket) {
     int error = 0;
     const auto real = NextError(socket, error);
     if (!real) return;
-    Guest* const guest = guests_.FindReal(port, *real, EventLoop::Clock::now());
+    const Guest* const guest = guests_.FindReal(port, *real);
     if (guest == nullptr || error == 0 || error == EMSGSIZE) continue;
     counters_.Add(error == ECONNREFUSED ? NetCounter::kRefusedUpstream
                                         : NetCounter::kUnreachableUpstream);
@@ -162,8 +181,9 @@ void PublishedDatagrams::OnErrors(uint16_t port, int socket) {
 }
 
 void PublishedDatagrams::ApplyPolicy() {
-  guests_.RemoveIf([this](const Guest& guest) { return !guest.came && Denied(guest.seen); });
-  guests_.ForEach([this](Guest& guest) { LetAnswer(guest); });
+  guests_.ForEach([this](Guest& guest) { Judge(guest); });
+  guests_.RemoveIf(
+      [](const Guest& guest) { return !guest.came && guest.standing != Standing::kAllowed; });
 }
 
 void PublishedDatagrams::Sweep() {

@@ -1,8 +1,9 @@
 // PublishedDatagrams: UDP of the tenant's published ports. Each has a socket of the host's, bound
 // to the tenant's IP and that port. What arrives there goes inside with the sender's own address
 // and port; what the tenant sends from that port leaves by that socket, so from its IP and that
-// port. Whoever has sent something may be answered, whatever the policy says of its address, as
-// with TCP. Runs on the loop's thread.
+// port. Whoever has sent something may be answered, whatever the rules say of its address, but not
+// behind the walls (EgressPolicy::MayBeAnswered), and only as much as GuestTable says.
+// Runs on the loop's thread.
 //
 // A sender whose address is the tenant's own or loopback inside (a program of the host's that talks
 // to the tenant) cannot keep it: the answer would never come out. It shows as 192.0.0.8 or 100::8.
@@ -42,12 +43,15 @@ class PublishedDatagrams {
 
   Status Publish(uint16_t port, UniqueFd socket);
   void Withdraw(uint16_t port);
-  // Receives no more; the sockets stay as they are, for another proxy.
+  // Receives no more; the sockets, and the guests whom the egress programs know, are another
+  // proxy's from now on.
   void Rest();
   bool Has(uint16_t port) const { return sockets_.contains(port); }
-  bool HasGuest(uint16_t port, const Endpoint& seen) const { return guests_.HasSeen(port, seen); }
-  // From the published `port` to `to`, as the tenant calls it: a guest, or somebody whom the policy
-  // allows.
+  // From the published `port` to `to`, as the tenant calls it: to a guest that may be answered.
+  // Says how many of `payloads`, from the first on, it was for this to send; the rest is for the
+  // policy.
+  size_t Answer(uint16_t port, const Endpoint& to, std::span<const Bytes> payloads);
+  // The same to somebody whom the policy allows.
   void Send(uint16_t port, const Endpoint& to, std::span<const Bytes> payloads);
   // After a change of the policy: guests who were first sent to are gone if it denies them.
   void ApplyPolicy();
@@ -58,9 +62,10 @@ class PublishedDatagrams {
   void OnDatagrams(uint16_t port, std::span<const Datagram> datagrams);
   Guest* Know(uint16_t port, const Endpoint& real);
   Guest* Add(const Guest& guest);
-  Endpoint SeenInside(uint16_t port, const Endpoint& real) const;
-  bool Denied(const Endpoint& seen) const;
-  void LetAnswer(Guest& guest);
+  Endpoint SeenInside(uint16_t port, const Endpoint& real);
+  Standing StandingOf(const Guest& guest) const;
+  void Judge(Guest& guest);
+  void SendTo(const Guest& guest, std::span<const Bytes> payloads);
   void Sweep();
 
   EventLoop& loop_;

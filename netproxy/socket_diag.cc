@@ -80,9 +80,16 @@ Status Send(int fd, const Request& request) {
   return {};
 }
 
+// ENOENT: nobody in the kernel answers for it.
+const char* Missing(Transport transport) {
+  return transport == Transport::kTcp
+             ? "sock_diag of TCP (load the modules inet_diag and tcp_diag)"
+             : "sock_diag of UDP (load the modules inet_diag and udp_diag)";
+}
+
 // Calls `each` for every message of one answer; true once it is complete.
 template <class Each>
-Result<bool> ReceiveSome(int fd, Each each) {
+Result<bool> ReceiveSome(int fd, Transport transport, Each each) {
   alignas(nlmsghdr) std::array<char, kBuffer> buffer;
   const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), 0);
   if (got < 0) return Errno("sock_diag answer");
@@ -93,11 +100,7 @@ Result<bool> ReceiveSome(int fd, Each each) {
     if (header->nlmsg_type == NLMSG_ERROR) {
       nlmsgerr error{};
       std::memcpy(&error, Payload(*header), sizeof error);
-      // ENOENT: nobody in the kernel answers for TCP.
-      return Errno(error.error == -ENOENT
-                       ? "sock_diag of TCP (load the modules inet_diag and tcp_diag)"
-                       : "sock_diag",
-                   -error.error);
+      return Errno(error.error == -ENOENT ? Missing(transport) : "sock_diag", -error.error);
     }
     if (header->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return Errno("sock_diag", EPROTO);
     each(*header);
@@ -113,7 +116,8 @@ Status SocketDiag::Dump(int family, PublishedPort port, std::vector<ListeningSoc
   request.body.id.idiag_sport = htons(port.port);
   BAILEY_TRY(Send(fd_, request));
   for (;;) {
-    auto complete = ReceiveSome(fd_, [&](const nlmsghdr& each) { out.push_back(Read(each)); });
+    auto complete =
+        ReceiveSome(fd_, port.transport, [&](const nlmsghdr& each) { out.push_back(Read(each)); });
     if (!complete) return complete.error();
     if (*complete) return {};
   }
@@ -127,26 +131,45 @@ Result<std::vector<ListeningSocket>> SocketDiag::Listeners(Transport transport,
   return all;
 }
 
-Result<ListeningSocket> SocketDiag::ListenerFor(Transport transport, const Endpoint& place) const {
+struct SocketDiag::Query {
+  Transport transport;
+  Endpoint from, place;
+  uint32_t states;
+};
+
+Result<ListeningSocket> SocketDiag::Find(const Query& query) const {
+  const auto& [transport, from, place, states] = query;
   const bool tcp = transport == Transport::kTcp;
   Request request = MakeRequest(place.address.family(), transport, 0);
   // The "source" of a socket is its own side; udp_diag has them swapped in this one request.
   inet_diag_sockid& id = request.body.id;
-  std::memcpy(tcp ? id.idiag_src : id.idiag_dst, place.address.bytes().data(),
-              static_cast<size_t>(place.address.bits() / 8));
+  const auto bytes = static_cast<size_t>(place.address.bits() / 8);
+  std::memcpy(tcp ? id.idiag_src : id.idiag_dst, place.address.bytes().data(), bytes);
+  std::memcpy(tcp ? id.idiag_dst : id.idiag_src, from.address.bytes().data(), bytes);
   (tcp ? id.idiag_sport : id.idiag_dport) = htons(place.port);
+  (tcp ? id.idiag_dport : id.idiag_sport) = htons(from.port);
   BAILEY_TRY(Send(fd_, request));
   ListeningSocket found;
-  bool listening = false;
-  auto complete = ReceiveSome(fd_, [&](const nlmsghdr& each) {
+  bool waits = false;
+  auto complete = ReceiveSome(fd_, transport, [&](const nlmsghdr& each) {
     found = Read(each);
     inet_diag_msg message{};
     std::memcpy(&message, Payload(each), sizeof message);
-    listening = message.idiag_state == (tcp ? TCP_LISTEN : TCP_CLOSE);
+    waits = (1U << message.idiag_state & states) != 0;
   });
   if (!complete) return complete.error();
-  if (!listening) return Errno("listener at " + place.ToString(), ENOENT);
+  if (!waits) return Errno("listener at " + place.ToString(), ENOENT);
   return found;
+}
+
+Result<ListeningSocket> SocketDiag::ListenerFor(Transport transport, const Endpoint& place) const {
+  const Endpoint stranger{place.address.is_v6() ? IpAddress::V6({}) : IpAddress::V4(0), 0};
+  return Find({transport, stranger, place,
+               transport == Transport::kTcp ? kTcpStates : uint32_t{1U << TCP_CLOSE}});
+}
+
+Result<ListeningSocket> SocketDiag::ReceiverOf(const Endpoint& from, const Endpoint& place) const {
+  return Find({Transport::kUdp, from, place, kUdpStates});
 }
 
 }  // namespace bailey::netproxy

@@ -31,8 +31,12 @@ class SocketDiag {
   Result<std::vector<ListeningSocket>> Listeners(Transport transport, uint16_t port = 0) const;
   // The one that a stranger who turns to `place` would reach; ENOENT if he would be refused.
   Result<ListeningSocket> ListenerFor(Transport transport, const Endpoint& place) const;
+  // The UDP socket that takes what `from` sends to `place`, which may be connected to him; ENOENT.
+  Result<ListeningSocket> ReceiverOf(const Endpoint& from, const Endpoint& place) const;
 
  private:
+  struct Query;
+  Result<ListeningSocket> Find(const Query& query) const;
   Status Dump(int family, PublishedPort port, std::vector<ListeningSocket>& out) const;
 
   int fd_;

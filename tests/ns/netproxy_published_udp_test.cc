@@ -3,6 +3,10 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
+#include "base/namespaces.h"
+#include "netproxy/guest_table.h"
 #include "tests/ns/netproxy_world.h"
 
 namespace bailey::netproxy {
@@ -144,6 +148,141 @@ TEST(PublishedUdp, AGuestIsAnsweredAgainstThePolicy) {
     });
 }
 
+// An address of the world's, as far as the host can tell: whoever forges one looks the same.
+UniqueFd OutsideAt(const World& world, const Endpoint& place) {
+  auto scope = NetnsScope::Enter(world.world_netns());
+  EXPECT_TRUE(scope);
+  const std::string address = place.address.ToString();
+  EXPECT_EQ(std::system(("ip addr add " + address + "/32 dev lo").c_str()), 0);
+  UniqueFd socket = world.Outside(SOCK_DGRAM);
+  EXPECT_EQ(BindAt(socket, place), 0);
+  return socket;
+}
+
+TEST(PublishedUdp, ADatagramThatMayBeForgedOpensNoWall) {
+  InWorld([] {
+    World world;
+    ASSERT_EQ(std::system("ip route add 10.0.0.0/8 via 203.0.113.200"), 0);
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 5000)), 0);
+    ASSERT_TRUE(ComesUp(world, 5000));
+    const UniqueFd accomplice = OutsideAt(world, At("10.0.0.1", 53));
+    ASSERT_EQ(SendTo(accomplice, At(kTenantIp, 5000), "open"), 0);
+    Endpoint from;
+    EXPECT_EQ(ReceiveDatagram(server, &from), "open");
+    EXPECT_EQ(SendTo(server, At("10.0.0.1", 53), "x"), EACCES);
+    EXPECT_EQ(world.Count(NetCounter::kDatagramsOut), 0u);
+  });
+}
+
+TEST(PublishedUdp, AGuestWhomThePolicyDeniesIsAnsweredAsMuchAsHeAsks) {
+  InWorld([] {
+    World world({.configure = [](ProxyConfig& config) { config.egress.allow_by_default = false; }});
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 5000)), 0);
+    ASSERT_TRUE(ComesUp(world, 5000));
+    const UniqueFd client = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(client, At(kWorldIp, 4567)), 0);
+    Endpoint from;
+    for (uint64_t asked = 1; asked <= 2; ++asked) {
+      ASSERT_EQ(SendTo(client, At(kTenantIp, 5000), "question"), 0);
+      EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+      for (int i = 0; i < 50; ++i) ASSERT_EQ(SendTo(server, from, "answer"), 0);
+      ASSERT_TRUE(World::Await([&] { return world.Count(NetCounter::kDeniedRule) > 0; }));
+      EXPECT_TRUE(World::Await([&] {
+        return world.Count(NetCounter::kDatagramsOut) == asked * GuestTable::kAnswersForOne;
+      }));
+    }
+  });
+}
+
+TEST(PublishedUdp, AnotherTenantThatAsksIsAnsweredAndNobodyElseAtItsAddress) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 53)), 0);
+    ASSERT_TRUE(ComesUp(world, 53));
+    const UniqueFd peer = world.Host(SOCK_DGRAM), host = world.Host(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(peer, At(kPeerIp, 4567)), 0);
+    ASSERT_EQ(::fchown(peer.get(), kProxyUid + 65536, 0), 0);
+    ASSERT_EQ(BindAt(host, At(kPeerIp, 4568)), 0);
+    Endpoint from, back;
+    for (const UniqueFd* each : {&peer, &host}) {
+      ASSERT_EQ(ConnectTo(*each, At(kTenantIp, 53)), 0);  // as the flow of another proxy is
+      Send(*each, "question");
+      EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+      ASSERT_EQ(SendTo(server, from, "answer"), 0);
+      if (each == &peer) {
+        EXPECT_EQ(ReceiveDatagram(*each, &back), "answer");
+      }
+    }
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kDeniedTenant) == 1u; }));
+    EXPECT_EQ(world.Count(NetCounter::kDatagramsOut), 1u);
+  });
+}
+
+TEST(PublishedUdp, NobodyPassesForAProgramOfTheHosts) {
+  InWorld([] {
+    World world;
+    ASSERT_EQ(std::system("ip route add 192.0.0.8/32 via 203.0.113.200"), 0);
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 53)), 0);
+    ASSERT_TRUE(ComesUp(world, 53));
+    const UniqueFd host = world.Host(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(host, At(kTenantIp, 4567)), 0);
+    const UniqueFd stranger = OutsideAt(world, At("192.0.0.8", 4567));
+    Endpoint from, back;
+    ASSERT_EQ(SendTo(host, At(kTenantIp, 53), "question"), 0);
+    EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+    ASSERT_EQ(SendTo(stranger, At(kTenantIp, 53), "forged"), 0);
+    ASSERT_EQ(SendTo(host, At(kTenantIp, 53), "more"), 0);
+    EXPECT_EQ(ReceiveDatagram(server, &from), "more");
+    ASSERT_EQ(SendTo(server, At("192.0.0.8", 4567), "answer"), 0);
+    EXPECT_EQ(ReceiveDatagram(host, &back), "answer");
+  });
+}
+
+TEST(PublishedUdp, ADualStackSocketMayConnectToItsIpv4Guest) {
+  InWorld([] {
+    World world({.configure = [](ProxyConfig& config) { config.egress.allow_by_default = false; }});
+    const UniqueFd server = world.Tenant(SOCK_DGRAM, AF_INET6);
+    ASSERT_EQ(BindAt(server, At("::", 53)), 0);
+    ASSERT_TRUE(ComesUp(world, 53));
+    const UniqueFd client = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(client, At(kWorldIp, 4567)), 0);
+    ASSERT_EQ(SendTo(client, At(kTenantIp, 53), "question"), 0);
+    Endpoint from, back;
+    EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+    EXPECT_EQ(ConnectTo(server, At("::ffff:198.51.100.9", 4568)), EACCES);
+    ASSERT_EQ(ConnectTo(server, from), 0);
+    Send(server, "answer");
+    EXPECT_EQ(ReceiveDatagram(client, &back), "answer");
+  });
+}
+
+// What one guest's host says of him does not cost another his datagrams.
+TEST(PublishedUdp, AClosedClientCostsTheOthersNothing) {
+  InWorld([] {
+    World world;
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 53)), 0);
+    ASSERT_TRUE(ComesUp(world, 53));
+    const UniqueFd client = world.Outside(SOCK_DGRAM);
+    UniqueFd closed = world.Outside(SOCK_DGRAM);
+    Endpoint there, gone, back;
+    ASSERT_EQ(SendTo(client, At(kTenantIp, 53), "question"), 0);
+    EXPECT_EQ(ReceiveDatagram(server, &there), "question");
+    ASSERT_EQ(SendTo(closed, At(kTenantIp, 53), "question"), 0);
+    EXPECT_EQ(ReceiveDatagram(server, &gone), "question");
+    closed.Reset();
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(SendTo(server, gone, "x"), 0);
+      ASSERT_EQ(SendTo(server, there, std::to_string(i)), 0);
+    }
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(ReceiveDatagram(client, &back), std::to_string(i));
+  });
+}
+
 TEST(PublishedUdp, WhatAPublishedPortSendsFirstLeavesByItAsFarAsThePolicyAllows) {
   InWorld([] {
     World world;
@@ -227,6 +366,23 @@ TEST(PublishedUdp, TheHostItselfIsServed) {
         EXPECT_EQ(back, At(each.tenant, 53));
       }
     });
+}
+
+TEST(PublishedUdp, ARestartForgetsTheGuests) {
+  InWorld([] {
+    World world({.configure = [](ProxyConfig& config) { config.egress.allow_by_default = false; }});
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 53)), 0);
+    ASSERT_TRUE(ComesUp(world, 53));
+    const UniqueFd client = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(SendTo(client, At(kTenantIp, 53), "question"), 0);
+    Endpoint from;
+    EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+    EXPECT_EQ(SendTo(server, from, "answer"), 0);
+    world.KillProxy();
+    world.StartProxy();
+    EXPECT_EQ(SendTo(server, from, "answer"), EACCES);
+  });
 }
 
 TEST(PublishedUdp, ARestartKeepsThePorts) {

@@ -1,6 +1,7 @@
 // UDP through a running proxy.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <unistd.h>
 
 #include "netproxy/datagram_flows.h"
 #include "tests/ns/netproxy_world.h"
@@ -76,6 +77,30 @@ TEST(Udp, AnotherTenantIsNotReached) {
     Send(client, "x");
     EXPECT_EQ(ReceiveErrno(client), EHOSTUNREACH);
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kDeniedTenant) == 1u; }));
+  });
+}
+
+TEST(Udp, ANewConfigurationLetsWhatItAllowsGoOn) {
+  InWorld([] {
+    World world;
+    const UniqueFd peer = world.Host(SOCK_DGRAM), server = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(peer, At(kPeerIp, 53)), 0);
+    ASSERT_EQ(::fchown(peer.get(), kProxyUid + 65536, 0), 0);
+    ASSERT_EQ(BindAt(server, At(kWorldIp, 8000)), 0);
+    const UniqueFd client = world.Tenant(SOCK_DGRAM);
+    Endpoint to_peer, to_server, back;
+    ASSERT_EQ(SendTo(client, At(kPeerIp, 53), "x"), 0);
+    EXPECT_EQ(ReceiveDatagram(peer, &to_peer), "x");
+    ASSERT_EQ(SendTo(client, At(kWorldIp, 8000), "x"), 0);
+    EXPECT_EQ(ReceiveDatagram(server, &to_server), "x");
+    world.config().egress.deny.push_back(*EgressRule::Parse(std::string(kWorldIp)));
+    world.SendConfig(world.config());
+    // The last that is changed by it, and so all of it is in force.
+    ASSERT_TRUE(World::Await([&] { return SendTo(client, At(kWorldIp, 8001), "x") == EACCES; }));
+    ASSERT_EQ(SendTo(server, to_server, "no more"), 0);
+    ASSERT_EQ(SendTo(peer, to_peer, "still here"), 0);
+    EXPECT_EQ(ReceiveDatagram(client, &back), "still here");
+    EXPECT_EQ(world.Count(NetCounter::kDeniedTenant), 0u);
   });
 }
 

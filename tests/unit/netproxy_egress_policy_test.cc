@@ -233,6 +233,29 @@ TEST(EgressPolicy, HostAddressesAreDenied) {
   EXPECT_EQ(Judged(policy, "203.0.113.7"), "host");  // never comes here: StaysInside
 }
 
+// Who has sent a datagram, and may not be who he seems to be.
+TEST(EgressPolicy, NobodyBehindAWallIsAnswered) {
+  const auto answered = [](const Egress& egress, const char* guest) {
+    return Make(egress).MayBeAnswered({*IpAddress::Parse(guest), 53});
+  };
+  const Egress nothing{.deny = {"*"}, .allow_by_default = false};
+  EXPECT_TRUE(answered(nothing, "198.51.100.9"));
+  EXPECT_TRUE(answered(nothing, "2001:db8:113::9"));
+  for (const char* guest :
+       {"10.0.0.1", "::ffff:10.0.0.1", "192.168.0.1", "127.0.0.1", "169.254.169.254", "224.0.0.1",
+        "255.255.255.255", "203.0.113.1", "203.0.113.7", "2001:db8::1", "fd00::1", "fe80::1",
+        "2002:a00:1::1", "64:ff9b::a9fe:a9fe", "2002:cb00:7101::1"}) {
+    EXPECT_FALSE(answered({}, guest)) << guest;
+    EXPECT_FALSE(answered(nothing, guest)) << guest;
+  }
+  EXPECT_TRUE(answered({.allow = {"10.0.0.0/8"}}, "10.0.0.1"));
+  // A tenant on a private network serves that network, and no other.
+  const Egress home{.ip = "192.168.1.7"};
+  EXPECT_TRUE(answered(home, "192.168.1.20"));
+  EXPECT_FALSE(answered(home, "10.0.0.1"));
+  EXPECT_FALSE(answered(home, "192.168.1.7"));
+}
+
 TEST(EgressPolicy, KnowsWhatStaysInside) {
   const auto inside = [](const char* ip, const char* address) {
     return Make({.ip = ip}).StaysInside(*IpAddress::Parse(address));

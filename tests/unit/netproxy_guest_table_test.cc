@@ -34,19 +34,18 @@ class GuestTableTest : public testing::Test {
 
 TEST_F(GuestTableTest, IsFoundByBothOfItsAddresses) {
   Guest* guest = Add(53, At("127.0.0.1", 1), At("192.0.0.8", 1));
-  EXPECT_EQ(table_.FindReal(53, At("127.0.0.1", 1), now_), guest);
-  EXPECT_EQ(table_.FindSeen(53, At("192.0.0.8", 1), now_), guest);
-  EXPECT_EQ(table_.FindReal(54, At("127.0.0.1", 1), now_), nullptr);
-  EXPECT_EQ(table_.FindSeen(53, At("127.0.0.1", 1), now_), nullptr);
-  EXPECT_TRUE(table_.HasSeen(53, At("192.0.0.8", 1)));
+  EXPECT_EQ(table_.FindReal(53, At("127.0.0.1", 1)), guest);
+  EXPECT_EQ(table_.FindSeen(53, At("192.0.0.8", 1)), guest);
+  EXPECT_EQ(table_.FindReal(54, At("127.0.0.1", 1)), nullptr);
+  EXPECT_EQ(table_.FindSeen(53, At("127.0.0.1", 1)), nullptr);
 }
 
 TEST_F(GuestTableTest, LeavesAfterThirtySecondsOrThreeMinutesOnceAnswered) {
   Guest* one = Add(53, a_);
   Guest* two = Add(53, b_);
-  table_.Came(one);
-  table_.Came(two);
-  table_.Went(two);
+  table_.Came(one, now_);
+  table_.Came(two, now_);
+  table_.Went(two, now_);
   table_.Expire(now_ + seconds(30));
   EXPECT_EQ(table_.size(), 2U);
   table_.Expire(now_ + seconds(31));
@@ -58,34 +57,76 @@ TEST_F(GuestTableTest, LeavesAfterThirtySecondsOrThreeMinutesOnceAnswered) {
 }
 
 TEST_F(GuestTableTest, UseKeepsIt) {
-  Add(53, a_);
+  Guest* used = Add(53, a_);
   Add(53, b_);
   now_ += seconds(20);
-  table_.FindReal(53, a_, now_);
+  EXPECT_EQ(table_.Take(used, 3, now_), 3U);
+  table_.FindReal(53, b_);
   table_.Expire(now_ + seconds(15));
   EXPECT_EQ(left_, std::vector{b_});
 }
 
+// Its datagrams may have been forged by somebody else: what is sent to it must not keep it.
+TEST_F(GuestTableTest, WhoIsDeniedStaysOnlyWhileItComes) {
+  Guest* denied = Add(53, a_);
+  denied->standing = Standing::kAnswered;
+  table_.Came(denied, now_);
+  now_ += seconds(20);
+  EXPECT_EQ(table_.Take(denied, 1, now_), 1U);
+  table_.Expire(now_ + seconds(10));
+  EXPECT_EQ(table_.size(), 1U);
+  table_.Came(denied, now_ + seconds(10));
+  table_.Expire(now_ + seconds(190));
+  EXPECT_EQ(table_.size(), 1U);
+  now_ += seconds(191);
+  table_.Take(denied, 1, now_);
+  table_.Expire(now_);
+  EXPECT_EQ(left_, std::vector{a_});
+}
+
+TEST_F(GuestTableTest, EachDatagramOfWhoIsDeniedEarnsItAFewAnswers) {
+  Guest* denied = Add(53, a_);
+  denied->standing = Standing::kAnswered;
+  EXPECT_EQ(table_.Take(denied, 1, now_), 0U);
+  table_.Came(denied, now_);
+  EXPECT_EQ(table_.Take(denied, 10, now_), 10U);
+  EXPECT_EQ(table_.Take(denied, 10, now_), GuestTable::kAnswersForOne - 10);
+  EXPECT_EQ(table_.Take(denied, 10, now_), 0U);
+  for (int i = 0; i < 1000; ++i) table_.Came(denied, now_);
+  EXPECT_EQ(table_.Take(denied, 100'000, now_), GuestTable::kMostAnswers);
+  denied->standing = Standing::kUnanswered;
+  table_.Came(denied, now_);
+  EXPECT_EQ(table_.Take(denied, 1, now_), 0U);
+}
+
+TEST_F(GuestTableTest, ForgetsWithoutAWord) {
+  Add(53, a_);
+  table_.Forget();
+  EXPECT_EQ(table_.size(), 0U);
+  EXPECT_TRUE(left_.empty());
+  EXPECT_EQ(table_.FindReal(53, a_), nullptr);
+}
+
 TEST_F(GuestTableTest, AFloodOfStrangersDoesNotCostARealGuestItsPlace) {
   Guest* real = Add(53, a_);
-  table_.Came(real);
-  table_.Went(real);
+  table_.Came(real, now_);
+  table_.Went(real, now_);
   Add(53, b_);
   Add(53, c_);
   for (uint16_t port = 1; port <= 100; ++port) Add(53, At("198.51.100.1", port));
   EXPECT_EQ(evictions_, 100);
   EXPECT_EQ(table_.size(), 3U);
-  EXPECT_EQ(table_.FindReal(53, a_, now_), real);
+  EXPECT_EQ(table_.FindReal(53, a_), real);
   EXPECT_EQ(left_.front(), b_);
 }
 
 TEST_F(GuestTableTest, AmongRealGuestsTheLeastRecentLeaves) {
   for (const Endpoint& each : {a_, b_, c_}) {
     Guest* guest = Add(53, each);
-    table_.Came(guest);
-    table_.Went(guest);
+    table_.Came(guest, now_);
+    table_.Went(guest, now_);
   }
-  table_.FindSeen(53, a_, now_);
+  table_.Went(table_.FindSeen(53, a_), now_);
   Add(53, d_);
   EXPECT_EQ(left_, std::vector{b_});
 }
@@ -95,7 +136,7 @@ TEST_F(GuestTableTest, ThoseOfAPortLeaveWithIt) {
   Add(54, a_);
   table_.RemoveIf([](const Guest& guest) { return guest.port == 53; });
   EXPECT_EQ(table_.size(), 1U);
-  EXPECT_NE(table_.FindReal(54, a_, now_), nullptr);
+  EXPECT_NE(table_.FindReal(54, a_), nullptr);
 }
 
 }  // namespace
