@@ -43,15 +43,24 @@ bailey_guard_place PlaceOf(const Endpoint& endpoint) {
   return place;
 }
 
+std::string Describe(uint32_t how, const Endpoint& from, const Endpoint& to) {
+  switch (how) {
+    case BAILEY_GUARD_BIND:
+      return "binding to " + from.ToString();
+    case BAILEY_GUARD_CONNECT:
+      return "connecting to " + to.ToString() + " from " + from.address.ToString();
+    default:
+      return "sending as " + from.ToString() + " to " + to.ToString();
+  }
+}
+
 int LogNotice(void*, void* data, size_t size) {
   bailey_guard_notice notice{};
   if (size < sizeof notice) return 0;
   std::memcpy(&notice, data, sizeof notice);
   const Endpoint from{AddressOf(notice.from), notice.from.port};
   const Endpoint to{AddressOf(notice.to), notice.to.port};
-  LogError(notice.how == 1 ? "bailey-netproxy was kept from binding to " + from.address.ToString()
-                           : "bailey-netproxy was kept from sending as " + from.ToString() +
-                                 " to " + to.ToString());
+  LogError("bailey-netproxy was kept from " + Describe(notice.how, from, to));
   return 0;
 }
 
@@ -132,7 +141,8 @@ Status SourceGuard::Load(int servers_cgroup, const IpAddress& ip) {
       ring_buffer__free};
   if (!notices_) return Errno("map the guard's notices");
   for (const bpf_program* program :
-       {object->progs.guard_egress, object->progs.guard_bind4, object->progs.guard_bind6})
+       {object->progs.guard_egress, object->progs.guard_ingress, object->progs.guard_bind4,
+        object->progs.guard_bind6, object->progs.guard_connect4, object->progs.guard_connect6})
     BAILEY_TRY(AttachOne(program, servers_cgroup));
   return {};
 }
@@ -183,7 +193,8 @@ void SourceGuard::OnNotice() {
 void SourceGuard::Report() {
   report_ = 0;
   std::atomic_ref(count_->told).store(0, std::memory_order_seq_cst);
-  const uint64_t fresh = stopped() - std::exchange(reported_, stopped());
+  const uint64_t now = stopped();
+  const uint64_t fresh = now - std::exchange(reported_, now);
   if (fresh == 0) return;
   stopped_(fresh);
   report_ = loop_.After(kWhileStopping, [this] { Report(); });

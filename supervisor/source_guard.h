@@ -1,9 +1,10 @@
 // SourceGuard: the wall behind the proxy. BPF on the tenant's `servers` group lets out only what
-// comes from the tenant's address, and questions to the host's resolvers: a proxy that was taken
-// over cannot speak as another tenant, nor as the host. The supervisor attaches it before the
-// first proxy runs, and checks that the kernel has it; the proxy has neither its maps nor a
-// capability to change it. What it stops is counted and logged. Stays attached until destruction.
-// Runs on the loop's thread.
+// comes from the tenant's address, and in only what is for it; besides, questions to the host's
+// resolvers and their answers. A proxy that was taken over cannot speak as another tenant or as the
+// host, nor hear what is theirs. The supervisor attaches it before the first proxy runs, and checks
+// that the kernel has it; the proxy has neither its maps nor a capability to change it. What it
+// stops of what the proxy does is counted and logged. Stays attached until destruction. Runs on the
+// loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ namespace bailey::supervisor {
 
 class SourceGuard {
  public:
-  // `stopped(n)`: so many more binds or packets were stopped. For the calling thread's network
-  // namespace, in which the tenant's `ip` is. Needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON.
+  // `stopped(n)`: so many more binds, connects or packets were stopped. For the calling thread's
+  // network namespace, in which the tenant's `ip` is. Needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON.
   static Result<std::unique_ptr<SourceGuard>> Attach(EventLoop& loop, int servers_cgroup,
                                                      const IpAddress& ip,
                                                      std::function<void(uint64_t n)> stopped);

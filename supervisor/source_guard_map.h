@@ -29,7 +29,12 @@ struct bailey_guard_place {
   bailey_guard_u8 unused;
 };
 
-/* One that was stopped. `how` is 1 for a bind, 2 for a packet. */
+/* What was tried. */
+#define BAILEY_GUARD_BIND 1
+#define BAILEY_GUARD_SEND 2
+#define BAILEY_GUARD_CONNECT 3
+
+/* One that was stopped. `how` is one of those. */
 struct bailey_guard_notice {
   struct bailey_guard_place from, to;
   bailey_guard_u32 how;

@@ -107,14 +107,16 @@ World::World(Options options) : options_(std::move(options)) {
   auto counters = CounterMapping<NetCounter>::Map(counters_fd_.get(), true);
   Require(counters.has_value(), "counters");
   counters_ = std::move(*counters);
-  StartSocketMaker();
+  StartMakers();
   if (options_.start_proxy) StartProxy();
 }
 
 World::~World() {
   KillProxy();
-  ::kill(socket_maker_, SIGKILL);
-  ::waitpid(socket_maker_, nullptr, 0);
+  for (const Maker* each : {&tenants_sockets_, &published_sockets_}) {
+    ::kill(each->pid, SIGKILL);
+    ::waitpid(each->pid, nullptr, 0);
+  }
   EXPECT_EQ(guard_->stopped(), 0u) << "the proxy has tried to speak from another address";
 }
 
@@ -141,26 +143,39 @@ void World::MakeNetworks() {
   Require(supervisor::ConfigureTenantNetwork(config_.ip, kUidBase));
 }
 
-// Sockets keep the cgroup and the network namespace of the process that made them.
-void World::StartSocketMaker() {
+// A process of the group `group` that serves one request after another. Sockets keep the cgroup and
+// the network namespace of the process that made them.
+World::Maker World::StartMaker(const std::string& group,
+                               const std::function<void(int link, const Message&)>& serve) const {
   auto pair = MakeMessagePair();
   Require(pair.has_value(), "socketpair");
-  socket_maker_ = ::fork();
-  if (socket_maker_ == 0) {
-    Require(WriteControl(cgroup_path_ + "/cgroup.procs", "0"));
-    Require(::setns(tenant_.get(), CLONE_NEWNET) == 0, "setns");
-    for (;;) {
-      auto request = ReceiveMessage(pair->theirs.get());
-      if (!request) ::_exit(0);
-      std::array<int, 3> what{};
-      std::memcpy(what.data(), request->text.data(), sizeof what);
-      // ping_group_range inside is the tenant's.
-      Require(::setegid(what[2] != 0 ? kUidBase : 0) == 0, "setegid");
-      const UniqueFd socket = PatientSocket(what[0], what[1], what[2]);
-      Require(SendMessage(pair->theirs.get(), "socket", {socket.get()}));
-    }
+  const pid_t pid = ::fork();
+  if (pid != 0) return {pid, std::move(pair->ours)};
+  pair->ours.Reset();
+  Require(WriteControl(group + "/cgroup.procs", "0"));
+  for (;;) {
+    const auto request = ReceiveMessage(pair->theirs.get());
+    if (!request) ::_exit(0);
+    serve(pair->theirs.get(), *request);
   }
-  socket_maker_link_ = std::move(pair->ours);
+}
+
+void World::StartMakers() {
+  tenants_sockets_ = StartMaker(cgroup_path_, [this](int link, const Message& request) {
+    Require(::setns(tenant_.get(), CLONE_NEWNET) == 0, "setns");
+    std::array<int, 3> what{};
+    std::memcpy(what.data(), request.text.data(), sizeof what);
+    // ping_group_range inside is the tenant's.
+    Require(::setegid(what[2] != 0 ? kUidBase : 0) == 0, "setegid");
+    const UniqueFd socket = PatientSocket(what[0], what[1], what[2]);
+    Require(SendMessage(link, "socket", {socket.get()}));
+  });
+  published_sockets_ = StartMaker(cgroup_path_ + "-servers", [this](int link, const Message& port) {
+    const auto socket =
+        supervisor::MakePublishedSocket(config_.ip, *PublishedPort::Parse(port.text), kProxyUid);
+    Require(SendMessage(link, std::to_string(socket ? 0 : socket.error().Errno()),
+                        socket ? std::vector<int>{socket->get()} : std::vector<int>{}));
+  });
 }
 
 UniqueFd World::Tenant(int type, int family) const { return Make(type, family, 0); }
@@ -173,9 +188,9 @@ UniqueFd World::Ping(int family) const {
 
 UniqueFd World::Make(int type, int family, int protocol) const {
   const std::array<int, 3> what = {type, family, protocol};
-  Require(SendMessage(socket_maker_link_.get(),
+  Require(SendMessage(tenants_sockets_.link.get(),
                       {reinterpret_cast<const char*>(what.data()), sizeof what}));
-  auto reply = ReceiveMessage(socket_maker_link_.get());
+  auto reply = ReceiveMessage(tenants_sockets_.link.get());
   Require(reply.has_value() && reply->fds.size() == 1, "a socket of the tenant's");
   return std::move(reply->fds.front());
 }
@@ -285,14 +300,17 @@ void World::OnMessage(Message message) {
   }
 }
 
+// The listener belongs to the servers' group, as a supervisor's does: the guard sees its packets.
 void World::GiveListener(int link, PublishedPort port) {
-  auto socket = supervisor::MakePublishedSocket(config_.ip, port, kProxyUid);
-  const std::string reply = R"({"op":"listener","port":")" + port.ToString() + R"(","errno":)" +
-                            std::to_string(socket ? 0 : socket.error().Errno()) + "}";
+  Require(SendMessage(published_sockets_.link.get(), port.ToString()));
+  auto made = ReceiveMessage(published_sockets_.link.get());
+  Require(made.has_value(), "a published socket");
+  const std::string reply =
+      R"({"op":"listener","port":")" + port.ToString() + R"(","errno":)" + made->text + "}";
   // The proxy may have been killed since it asked.
-  if (!socket) return static_cast<void>(SendMessage(link, reply));
-  SendMessage(link, reply, {socket->get()});
-  listeners_[port] = std::move(*socket);
+  if (made->fds.empty()) return static_cast<void>(SendMessage(link, reply));
+  SendMessage(link, reply, {made->fds[0].get()});
+  listeners_[port] = std::move(made->fds[0]);
 }
 
 void World::GiveInsideSockets(int link, size_t count) {

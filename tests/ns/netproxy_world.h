@@ -73,8 +73,14 @@ class World {
   static bool Await(const std::function<bool()>& condition);
 
  private:
+  struct Maker {
+    pid_t pid = -1;
+    UniqueFd link;
+  };
   void MakeNetworks();
-  void StartSocketMaker();
+  void StartMakers();
+  Maker StartMaker(const std::string& group,
+                   const std::function<void(int link, const Message&)>& serve) const;
   void ServeProxy();
   void OnMessage(Message message);
   void GiveListener(int link, PublishedPort port);
@@ -89,8 +95,7 @@ class World {
   EventLoop guard_loop_ = *EventLoop::Create();
   std::unique_ptr<supervisor::SourceGuard> guard_;  // as a supervisor has it; stops nothing
   CounterMapping<NetCounter> counters_;
-  pid_t socket_maker_ = -1;
-  UniqueFd socket_maker_link_;
+  Maker tenants_sockets_, published_sockets_;
 
   Child proxy_;
   UniqueFd link_;
