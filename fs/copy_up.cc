@@ -99,6 +99,14 @@ void BecomeEmpty(struct stat& st) {
 
 }  // namespace
 
+// Not those of the living host: an upgrade would change them under the attributes.
+bool CopyUp::MayLeaveData(Node& node, const Place& place) {
+  if (node.data == nullptr)
+    return !at_.layers.IsBound(node.layer, place.directory, place.name, place.flags);
+  const auto file = at_.locator.Open(node, O_PATH);
+  return file && !at_.layers.IsBound(node.data->layer, file->get(), "", AT_EMPTY_PATH);
+}
+
 Answer<CopyUp::Source> CopyUp::OpenSource(Node& node, Data data) {
   const std::shared_lock lock(at_.tree_lock);
   auto place = at_.locator.Locate(node);
@@ -111,7 +119,8 @@ Answer<CopyUp::Source> CopyUp::OpenSource(Node& node, Data data) {
     source.link_mark = LinkMark::OfLower(source.st);
   }
   if (!S_ISREG(node.type)) return source;
-  if (data == Data::kUntouched) source.data = DataToLeave(node, source.st);
+  if (data == Data::kUntouched && MayLeaveData(node, *place))
+    source.data = DataToLeave(node, source.st);
   if (source.data != nullptr) return source;
   auto file = at_.locator.Open(node, O_RDONLY | O_NOATIME);
   if (!file) return file.error();

@@ -50,6 +50,7 @@ class CopyUp {
   struct Source;
   static bool IsReady(Node& node, Data data);
   Answer<Source> OpenSource(Node& node, Data data);
+  bool MayLeaveData(Node& node, const Place& place);
   Done CopyFile(Node& node, Data data);
   Done CopyDirectory(Node& node);
   Answer<UniqueFd> MakeCopy(const Source& source, const std::string& name, Data data);

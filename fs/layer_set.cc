@@ -8,6 +8,27 @@
 #include "base/syscalls.h"
 
 namespace bailey::fs {
+namespace {
+
+// The mount that shows a file; 0 if it cannot be told.
+uint64_t MountOf(int directory, const char* name, int flags) {
+  struct statx st {};
+  if (::statx(directory, name, flags | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st) != 0) return 0;
+  return (st.stx_mask & STATX_MNT_ID) != 0 ? st.stx_mnt_id : 0;
+}
+
+}  // namespace
+
+LayerSet::LayerSet(UniqueFd upper, std::vector<UniqueFd> lowers)
+    : upper_(std::move(upper)), lowers_(std::move(lowers)) {
+  for (LayerIndex layer = 0; layer <= last(); ++layer)
+    mounts_.push_back(MountOf(RootOf(layer), "", AT_EMPTY_PATH));
+}
+
+bool LayerSet::IsBound(LayerIndex layer, int directory, const char* name, int flags) const {
+  const uint64_t mount = MountOf(directory, name, flags);
+  return mount == 0 || mount != mounts_[layer];
+}
 
 Answer<UniqueFd> OpenDirectoryBeneath(int root, const std::string& path) {
   open_how how{};

@@ -19,18 +19,22 @@ inline constexpr LayerIndex kUpperLayer = 0;
 class LayerSet {
  public:
   // `upper` may be empty: a root that nobody can write to.
-  LayerSet(UniqueFd upper, std::vector<UniqueFd> lowers)
-      : upper_(std::move(upper)), lowers_(std::move(lowers)) {}
+  LayerSet(UniqueFd upper, std::vector<UniqueFd> lowers);
 
   bool has_upper() const { return static_cast<bool>(upper_); }
   LayerIndex last() const { return static_cast<LayerIndex>(lowers_.size()); }
   int RootOf(LayerIndex layer) const {
     return layer == kUpperLayer ? upper_.get() : lowers_[layer - 1U].get();
   }
+  // Whether the file at `name` of `directory` (`flags` as in statx(2)), which the layer shows, lies
+  // in a mount below the layer's root: a directory of the living host that is bound into it. Such
+  // files change, and their numbers come to be others'.
+  bool IsBound(LayerIndex layer, int directory, const char* name, int flags) const;
 
  private:
   UniqueFd upper_;
   std::vector<UniqueFd> lowers_;
+  std::vector<uint64_t> mounts_;  // of the roots, by layer
 };
 
 // Opens the directory `path` ("" for `root` itself) below `root` without following any symlink.

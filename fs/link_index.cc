@@ -82,9 +82,9 @@ std::optional<LinkMark> LinkMark::Parse(std::string_view text) {
 }
 
 Done LinkIndex::Open(const LayerSet& layers, int work) {
+  layers_ = &layers;
   work_ = work;
-  last_ = layers.last();
-  for (LayerIndex layer = 0; layer <= last_; ++layer) {
+  for (LayerIndex layer = 0; layer <= layers.last(); ++layer) {
     struct stat st {};
     if ((layer != kUpperLayer || layers.has_upper()) && ::fstat(layers.RootOf(layer), &st) != 0)
       return Refuse();
@@ -130,10 +130,12 @@ LinkEntry* LinkIndex::Insert(LinkEntry entry) {
   return place.get();
 }
 
-std::optional<LinkKey> LinkIndex::KeyOf(LayerIndex layer, const struct stat& st) const {
+std::optional<LinkKey> LinkIndex::KeyOf(LayerIndex layer, int directory, const std::string& name,
+                                        const struct stat& st) const {
   if (layer == kUpperLayer || S_ISDIR(st.st_mode) || st.st_nlink < 2) return std::nullopt;
   if (st.st_dev != devices_[layer]) return std::nullopt;
-  return LinkKey{static_cast<uint16_t>(last_ - layer), st.st_ino};
+  if (layers_->IsBound(layer, directory, name.c_str(), AT_SYMLINK_NOFOLLOW)) return std::nullopt;
+  return LinkKey{static_cast<uint16_t>(layers_->last() - layer), st.st_ino};
 }
 
 LinkEntry* LinkIndex::Find(const LinkKey& key) const {

@@ -67,9 +67,10 @@ class LinkIndex {
   // entries of files that have no name left. Before anything else; alone.
   Done Open(const LayerSet& layers, int work);
 
-  // Of a file of a lower with several links; nothing for one of a file system that is bound into
-  // the layer: its numbers may be others after the next start.
-  std::optional<LinkKey> KeyOf(LayerIndex layer, const struct stat& st) const;
+  // Of a file of a lower with several links, found at a name of a directory; nothing for one that
+  // is bound into the layer from elsewhere: its number may be another file's one day.
+  std::optional<LinkKey> KeyOf(LayerIndex layer, int directory, const std::string& name,
+                               const struct stat& st) const;
   LinkEntry* Find(const LinkKey& key) const;
   // The entry to which a file of the upper belongs.
   LinkEntry* FindUpper(const struct stat& st) const;
@@ -90,9 +91,9 @@ class LinkIndex {
   Answer<struct stat> Stat(const LinkEntry& entry) const;
   LinkEntry* Insert(LinkEntry entry);
 
+  const LayerSet* layers_ = nullptr;
   int work_ = -1;
-  UniqueFd fd_;  // made with the first entry
-  LayerIndex last_ = 0;
+  UniqueFd fd_;                 // made with the first entry
   std::vector<dev_t> devices_;  // of the layers' roots
   std::map<LinkKey, std::unique_ptr<LinkEntry>> entries_;
   std::unordered_map<ino_t, LinkEntry*> by_upper_number_;

@@ -125,7 +125,7 @@ Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
     if (origin && st.st_nlink > 1) found.index_entry = links_.FindUpper(st);
     if (found.index_entry != nullptr) found.link = found.index_entry->key;
   } else if (!walk.any && st.st_nlink > 1) {
-    BAILEY_TRY(TakeLowerLink(walk, layer, st));
+    BAILEY_TRY(TakeLowerLink(walk, layer, directory, name, st));
   }
   walk.any = true;
   if (walk.is_copied) return true;
@@ -171,9 +171,10 @@ Answer<bool> Resolver::IsIncomplete(int directory, const std::string& name, stru
 }
 
 // One of several hard links of a lower: by another one of them, it may be copied up.
-Done Resolver::TakeLowerLink(Walk& walk, LayerIndex layer, const struct stat& st) {
+Done Resolver::TakeLowerLink(Walk& walk, LayerIndex layer, int directory, const std::string& name,
+                             const struct stat& st) {
   Found& found = walk.found;
-  const auto key = links_.KeyOf(layer, st);
+  const auto key = links_.KeyOf(layer, directory, name, st);
   if (!key) return {};
   LinkEntry* entry = links_.Find(*key);
   if (entry == nullptr) {

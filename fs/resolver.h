@@ -61,7 +61,8 @@ class Resolver {
   Answer<bool> TakeDirectory(Walk& walk, LayerIndex layer, int directory, const std::string& name);
   Answer<bool> TakeFile(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                         const struct stat& st, std::string path);
-  Done TakeLowerLink(Walk& walk, LayerIndex layer, const struct stat& st);
+  Done TakeLowerLink(Walk& walk, LayerIndex layer, int directory, const std::string& name,
+                     const struct stat& st);
   Answer<bool> IsIncomplete(int directory, const std::string& name, struct stat& st);
   Answer<bool> LacksData(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                          const struct stat& st);

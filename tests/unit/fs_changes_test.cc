@@ -1,7 +1,10 @@
 // What changes do on disk: copy-up, whiteouts, opaque directories, redirects, what is refused.
+#include <sys/mount.h>
+
 #include <algorithm>
 
 #include "fs/file_copy.h"
+#include "tests/support/in_child.h"
 #include "tests/support/layer_fixture.h"
 
 namespace bailey::fs {
@@ -39,6 +42,30 @@ TEST_F(Changes, CopyUpKeepsWhatAFileIs) {
   EXPECT_EQ(Read("upper/d/f"), "data") << "they follow when they may change";
   EXPECT_EQ(again.Stat(same)->st_mode, before.st_mode);
   EXPECT_EQ(again.Stat(same)->st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+}
+
+// A template may bind directories of the living host, whose files an upgrade changes.
+TEST_F(Changes, NothingDependsOnWhatTheHostMayUpgrade) {
+  Write("host/f", "old data");
+  Write("host/a", "linked");
+  std::filesystem::create_hard_link(home_ / "host/a", home_ / "host/b");
+  MakeDirectory("lower1/usr");
+  InChild(CLONE_NEWNS, [this] {
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    const std::string host = home_ / "host", usr = home_ / "lower1/usr";
+    ASSERT_EQ(::mount(host.c_str(), usr.c_str(), nullptr, MS_BIND, nullptr), 0);
+    ASSERT_EQ(StatOf("lower1").st_dev, StatOf("lower1/usr/f").st_dev) << "the mount alone tells";
+    Tree& tree = MakeTree(1);
+    for (const char* name : {"usr/f", "usr/a"})
+      ASSERT_TRUE(tree.SetAttribute(*Walk(tree, name), "user.more", "new", 0, false));
+    Write("host/f", "new");
+    Tree& again = MakeTree(1);
+    EXPECT_EQ(Read("upper/usr/f"), "old data");
+    EXPECT_EQ(again.Stat(*Walk(again, "usr/f"))->st_size, 8);
+    EXPECT_EQ(Read("upper/usr/a"), "linked");
+    EXPECT_FALSE(std::filesystem::exists(home_ / "work/bailey-links"));
+    EXPECT_NE(Walk(again, "usr/a"), Walk(again, "usr/b"));
+  });
 }
 
 // fsync makes attributes last, too: they may lie elsewhere than the data.
