@@ -98,7 +98,10 @@ Done LinkIndex::Open(const LayerSet& layers, int work) {
   if (own < 0) return Refuse();
   const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(own), ::closedir);
   if (listing == nullptr) return Refuse();
-  while (const dirent* entry = ::readdir(listing.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(listing.get());
+    if (entry == nullptr) return errno == 0 ? Done() : Done(Refuse());
     const std::string name = entry->d_name;
     if (name != "." && name != "..") BAILEY_TRY(Load(name));
   }
@@ -108,6 +111,8 @@ Done LinkIndex::Open(const LayerSet& layers, int work) {
 Done LinkIndex::Load(const std::string& name) {
   std::array<char, 128> text;
   if (!ThreadPlace::Enter(fd_.get())) return Refuse();
+  // No mark, or one longer than any of ours: rubbish. Else the entry may be all that a file has.
+  if (size < 0 && errno != ENODATA && errno != ERANGE) return Refuse();
   const ssize_t size = ::lgetxattr(name.c_str(), kLinkMark, text.data(), text.size());
   const auto key = LinkKey::Parse(name);
   const auto mark = LinkMark::Parse({text.data(), static_cast<size_t>(std::max(size, ssize_t{0}))});

@@ -297,8 +297,9 @@ class LayersChange(LinksTest):
         self.mounts.remove(self.mounted)
         self.mounted.stop()
         entry, = self.index()
-        for name in ("0-99999", "..x", "0-", "name"):
+        for name in ("0-99999", "..x", "0-", "name", "0-6"):
             write(f"{self.work}/bailey-links/{name}", b"")
+        os.setxattr(f"{self.work}/bailey-links/0-6", "trusted.bailey.links", b"=1 2 3 4 " * 99)
         write(f"{self.work}/bailey-links/0-5", b"")
         os.setxattr(f"{self.work}/bailey-links/0-5", "trusted.bailey.links", b"=1 2 x 4")
         self.mount()
