@@ -105,15 +105,14 @@ Done LinkIndex::Open(const LayerSet& layers, int work) {
     const std::string name = entry->d_name;
     if (name != "." && name != "..") BAILEY_TRY(Load(name));
   }
-  return {};
 }
 
 Done LinkIndex::Load(const std::string& name) {
   std::array<char, 128> text;
   if (!ThreadPlace::Enter(fd_.get())) return Refuse();
+  const ssize_t size = ::lgetxattr(name.c_str(), kLinkMark, text.data(), text.size());
   // No mark, or one longer than any of ours: rubbish. Else the entry may be all that a file has.
   if (size < 0 && errno != ENODATA && errno != ERANGE) return Refuse();
-  const ssize_t size = ::lgetxattr(name.c_str(), kLinkMark, text.data(), text.size());
   const auto key = LinkKey::Parse(name);
   const auto mark = LinkMark::Parse({text.data(), static_cast<size_t>(std::max(size, ssize_t{0}))});
   LinkEntry entry{key.value_or(LinkKey()), fd_.get(), name, 0, mark.value_or(LinkMark())};

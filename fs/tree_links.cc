@@ -39,9 +39,11 @@ Done Tree::GiveName(Node& file, Node& parent, const std::string& name) {
   if (errno != ENOENT) return Refuse();
   BAILEY_TRY(MarkImpure(parent, fds_));
   BAILEY_TRY(links_.BeginName(*entry));
-  BAILEY_TRY(
-      DoneOrErrno(::linkat(entry->directory, entry->name.c_str(), (*fd)->get(), name.c_str(), 0)));
-  return links_.EndName(*entry);
+  const Done given =
+      DoneOrErrno(::linkat(entry->directory, entry->name.c_str(), (*fd)->get(), name.c_str(), 0));
+  // Also of a name that could not be had: a sum would not see the file's next name go.
+  const Done ended = links_.EndName(*entry);
+  return given ? ended : given;
 }
 
 // A name has gone from the disk. `kept` is the file if it was the last one.

@@ -307,8 +307,6 @@ class LayersChange(LinksTest):
         self.check(NAMES, st_mode=stat.S_IFREG | 0o600)
 
     def test_a_full_disk_does_not_forbid_to_unlink(self):
-        if harness.STORE != "tmpfs":
-            return
         small = f"{self.home}/small"
         os.mkdir(small)
         syscalls.mount("tmpfs", small, "tmpfs", 0, "size=1m,nr_inodes=12")
@@ -324,6 +322,28 @@ class LayersChange(LinksTest):
         os.unlink(f"{mount.point}/0")
         os.unlink(f"{mount.point}/file/b")
         self.assertEqual(sorted(os.listdir(f"{mount.point}/file")), ["a", "d"])
+        mount.stop()
+
+    def test_a_name_for_which_there_is_no_room(self):
+        """It stays, and the count is right when others go."""
+        small = f"{self.home}/small"
+        os.mkdir(small)
+        syscalls.mount("tmpfs", small, "tmpfs", 0, "size=1m,nr_inodes=20")
+        self.addCleanup(syscalls.umount, small, syscalls.MNT_DETACH)
+        mount = harness.Mount(self.lowers, f"{small}/upper", f"{small}/work", f"{self.home}/r2")
+        os.chmod(f"{mount.point}/file/a", 0o600)
+        for number in itertools.count():
+            try:
+                write(f"{mount.point}/{number}")
+            except OSError as error:
+                self.assertEqual(error.errno, errno.ENOSPC)
+                break
+        self.assertErrno(errno.ENOSPC, os.rename, f"{mount.point}/file/b", f"{mount.point}/file/c")
+        for number in range(3):
+            os.unlink(f"{mount.point}/{number}")
+        os.unlink(f"{mount.point}/file/a")
+        self.assertEqual([os.stat(f"{mount.point}/file/{name}").st_nlink for name in NAMES[1:]],
+                         [2, 2])
         mount.stop()
 
 
