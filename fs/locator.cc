@@ -11,7 +11,8 @@ Answer<Place> Locator::Locate(Node& node) {
   if (node.kept) return Place{nullptr, node.kept.get(), "", kItself};
   if (const LinkEntry* entry = node.index_entry; entry != nullptr)
     return Place{nullptr, entry->directory, entry->name.c_str()};
-  if (node.gone) return Refuse(ESTALE);
+  // Without a name it is gone, too: an index that counts fewer links than there are names.
+  if (node.gone || (!node.is_directory() && node.at.parent == nullptr)) return Refuse(ESTALE);
   if (node.is_directory()) {
     auto fd = fds_.Top(node);
     if (!fd) return fd.error();

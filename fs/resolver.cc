@@ -147,10 +147,11 @@ Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, int directory,
   const bool upper = layer == kUpperLayer;
   // Its blocks tell nothing: a copied layer may hold zeros where there were none.
   if (!S_ISREG(st.st_mode)) return false;
-  if (!(upper && walk.found.has_origin)) {
-    if (st.st_size == 0) return false;
-    if (upper && walk.parent.directory->lowers.empty() && !IsImpure(walk.parent)) return false;
-  }
+  // An empty one of the upper may have been emptied by a server that could not take the mark away.
+  if (st.st_size == 0 && !upper) return false;
+  if (upper && !walk.found.has_origin && walk.parent.directory->lowers.empty() &&
+      !IsImpure(walk.parent))
+    return false;
   if (upper) return IsIncomplete(directory, name, walk.found.st);
   return MarkOf(directory, name, kMetacopyMark).has_value();
 }

@@ -86,6 +86,43 @@ TEST_F(Changes, WhatIsSyncedIsTheFileThatWasChanged) {
 }
 
 TEST_F(Changes, RemovedIsWhitedOutOnlyWhereItMust) {
+// A server that was killed between emptying a file and taking its mark away.
+TEST_F(Changes, AnEmptiedFileNeverGetsTheTemplatesDataBack) {
+  Write("lower1/d/f", "template");
+  Write("upper/d/f", "");
+  Mark("upper/d/f", kMetacopyMark, "");
+  Tree& tree = MakeTree(1);
+  ASSERT_TRUE(tree.OpenNode(*Walk(tree, "d/f"), O_WRONLY));
+  EXPECT_EQ(::lgetxattr((home_ / "upper/d/f").c_str(), kMetacopyMark, nullptr, 0), -1);
+  Write("upper/d/f", "own");
+  Tree& again = MakeTree(1);
+  const auto file = again.OpenNode(*Walk(again, "d/f"), O_RDONLY);
+  ASSERT_TRUE(file);
+  std::string text(9, '\0');
+  text.resize(static_cast<size_t>(::pread(file->file.get(), text.data(), text.size(), 0)));
+  EXPECT_EQ(text, "own");
+}
+
+// A link that the index counts too few of: no name leads to it, and it is not there.
+TEST_F(Changes, AnIndexThatCountsFewerLinksThanThereAreNames) {
+  Write("lower1/a", "linked");
+  for (const char* name : {"lower1/b", "lower1/c"})
+    std::filesystem::create_hard_link(home_ / "lower1/a", home_ / name);
+  Tree& tree = MakeTree(1);
+  ASSERT_TRUE(tree.SetAttribute(*Walk(tree, "a"), "user.more", "new", 0, false));
+  std::string mark = MarkOf("upper/a", kLinkMark);
+  mark = "=2" + mark.substr(mark.find(' '));
+  Mark("upper/a", kLinkMark, mark);
+  Tree& again = MakeTree(1);
+  ASSERT_NE(Walk(again, "a"), nullptr);
+  ASSERT_TRUE(again.Unlink(again.root(), "a"));
+  Node* node = Walk(again, "b");
+  ASSERT_NE(node, nullptr);
+  ASSERT_EQ(Walk(again, "c"), node);
+  ASSERT_TRUE(again.Unlink(again.root(), "b"));
+  EXPECT_EQ(NumberOf(again.Stat(*node)), ESTALE);
+}
+
   Write("lower1/below", "1");
   Write("lower1/both", "1");
   Write("upper/both", "u");
