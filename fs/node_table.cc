@@ -81,25 +81,25 @@ void NodeTable::Detach(Name& name, Nodes* dead) {
   Collect(*parent, dead);
 }
 
-Node* NodeTable::Insert(std::unique_ptr<Node> node, uint64_t lookups) {
+Node* NodeTable::Insert(std::unique_ptr<Node> node) {
   const std::lock_guard lock(mutex_);
   if (node->at.parent != nullptr) {
     if (Node* there = Find(*node->at.parent, node->at.text); there != nullptr) {
-      there->lookups += lookups;
+      ++there->lookups;
       return there;
     }
     const std::string text = std::move(node->at.text);
     if (Node* same =
             node->link_number == 0 ? nullptr : FindLink(node->link_device, node->link_number);
         same != nullptr) {  // somebody has just found it by another name
-      same->lookups += lookups;
+      ++same->lookups;
       same->other_names.push_back(std::make_unique<Name>());
       Attach(*same, *same->other_names.back(), *node->at.parent, text);
       return same;
     }
     Attach(*node, node->at, *node->at.parent, text);
   }
-  node->lookups = lookups;
+  node->lookups = 1;
   if (node->link_number != 0) links_[{node->link_device, node->link_number}] = node.get();
   nodes_.insert(node.get());
   return node.release();

@@ -31,8 +31,8 @@ class NodeTable {
   // The node of a file with several names in the upper, counted; it gets this further name.
   Node* LookUpLink(uint64_t device, uint64_t number, Node& parent, std::string_view name);
   // Puts a new node at its name and counts a lookup, or counts one of the node that is there by
-  // now. `lookups` is 0 for a node that the kernel does not know yet.
-  Node* Insert(std::unique_ptr<Node> node, uint64_t lookups = 1);
+  // now.
+  Node* Insert(std::unique_ptr<Node> node);
   void CountLookup(Node& node);
   void Forget(Node& node, uint64_t lookups);
 

@@ -115,7 +115,8 @@ class Tree {
 
   struct stat Shown(const Node& node, struct stat st) const;
   Answer<Entry> Known(Node& node);
-  Node* NodeOf(Found& found, Node& parent, const std::string& name, uint64_t lookups);
+  // Counted as one more lookup.
+  Node* NodeOf(Found& found, Node& parent, const std::string& name);
   Node* NodeOfNewcomer(const struct stat& st, Node& parent, const std::string& name);
   // The node at a name, pinned; ENOENT if there is none. The tree lock is held.
   Answer<Node*> PinChild(Node& parent, const std::string& name);

@@ -114,7 +114,7 @@ Node* Tree::NodeOfNewcomer(const struct stat& st, Node& parent, const std::strin
   found.st = st;
   found.number = numbers_.Map(st.st_dev, st.st_ino);
   found.in_upper = true;
-  Node* node = NodeOf(found, parent, name, 1);
+  Node* node = NodeOf(found, parent, name);
   if (node->is_directory()) node->directory->purity = Directory::Purity::kPure;
   return node;
 }
@@ -148,7 +148,7 @@ Answer<Tree::Created> Tree::CreateNameless(Node& parent, mode_t mode, int flags,
   node->gone = true;
   node->kept.Reset(::fcntl(made->file.get(), F_DUPFD_CLOEXEC, 0));
   if (!node->kept) return Refuse();
-  Node* inserted = table_.Insert(std::move(node), 1);
+  Node* inserted = table_.Insert(std::move(node));
   counters_.Add(FsCounter::kNodes);
   auto file = FinishOpen(*inserted, flags, std::move(made->file));
   return Created{{inserted, Shown(*inserted, made->st)}, std::move(*file)};

@@ -64,7 +64,7 @@ bool Tree::IsVolatile(Node& node, const struct stat& st) const {
   return (st.st_mode & (S_ISUID | S_ISGID)) != 0 || node.mappable || node.successor != nullptr;
 }
 
-Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t lookups) {
+Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name) {
   const bool is_directory = S_ISDIR(found.st.st_mode);
   uint64_t link_device = 0, link_number = 0;
   if (found.link) {
@@ -74,7 +74,7 @@ Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t
     link_device = found.st.st_dev;
     link_number = found.st.st_ino;
   }
-  if (link_number != 0 && lookups != 0) {
+  if (link_number != 0) {
     Node* known = table_.LookUpLink(link_device, link_number, parent, name);
     if (known != nullptr) return known;
   }
@@ -97,7 +97,7 @@ Node* Tree::NodeOf(Found& found, Node& parent, const std::string& name, uint64_t
     if (!node->directory->lowers.empty()) node->directory->path_below = std::move(found.path_below);
   }
   const Node* made = node.get();
-  Node* inserted = table_.Insert(std::move(node), lookups);
+  Node* inserted = table_.Insert(std::move(node));
   if (inserted == made) counters_.Add(FsCounter::kNodes);
   return inserted;
 }
@@ -118,7 +118,7 @@ Answer<Entry> Tree::LookUp(Node& parent, const std::string& name) {
   if (parent.gone) return Refuse(ENOENT);
   auto found = resolver_.Resolve(parent, name);
   if (!found) return found.error();
-  Node* node = NodeOf(*found, parent, name, 1);
+  Node* node = NodeOf(*found, parent, name);
   return Entry{node, Shown(*node, found->st)};
 }
 
@@ -128,7 +128,7 @@ Answer<Node*> Tree::PinChild(Node& parent, const std::string& name) {
   auto found = resolver_.Resolve(parent, name);
   if (!found) return found.error();
   // Counted as a lookup until it is pinned, so that nobody can drop it in between.
-  Node* node = NodeOf(*found, parent, name, 1);
+  Node* node = NodeOf(*found, parent, name);
   table_.Pin(*node);
   table_.Forget(*node, 1);
   return node;
