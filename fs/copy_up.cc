@@ -16,6 +16,7 @@ struct CopyUp::Source {
   SharedFd holder;
   int directory;
   std::string name;  // "." for a directory
+  bool is_kept;      // it has no name any more: `directory` is the file itself
   struct stat st;
   std::unique_ptr<DataPart> data;  // set: its data stay where they are
   UniqueFd file;                   // of a regular file with which its data are copied
@@ -111,8 +112,15 @@ Answer<CopyUp::Source> CopyUp::OpenSource(Node& node, Data data) {
   const std::shared_lock lock(at_.tree_lock);
   auto place = at_.locator.Locate(node);
   if (!place) return place.error();
-  Source source{
-      place->holder, place->directory, place->is_file() ? "." : place->name, {}, {}, {}, {}};
+  Source source{place->holder,
+                place->directory,
+                place->is_file() ? "." : place->name,
+                static_cast<bool>(node.kept),
+                {},
+                {},
+                {},
+                {},
+                {}};
   if (::fstatat(place->directory, place->name, &source.st, place->flags) != 0) return Refuse();
   if (node.is_lower_link() && !node.gone) {
     source.link = LinkKey{static_cast<uint16_t>(node.link_device), node.link_number};
@@ -167,7 +175,7 @@ Done CopyUp::Dress(const Node& node, const Source& source, const std::string& na
   BAILEY_TRY(DoneOrErrno(
       ::fchownat(work, name.c_str(), source.st.st_uid, source.st.st_gid, AT_SYMLINK_NOFOLLOW)));
   // A kept file has no name any more; its attributes went with it.
-  if (!node.kept) BAILEY_TRY(CopyAttributes(source.directory, source.name, work, name));
+  if (!source.is_kept) BAILEY_TRY(CopyAttributes(source.directory, source.name, work, name));
   // One of several hard links that is not kept in the index becomes a file of its own, and so gets
   // a number of its own.
   if (!node.is_directory() && source.keeps_number())
