@@ -1,11 +1,8 @@
-#include <fcntl.h>
-
 #include <memory>
 #include <optional>
 
 #include "fs/fuse_ops_files.h"
 #include "fs/fuse_reply.h"
-#include "fs/reading_turn.h"
 
 namespace bailey::fs {
 namespace {
@@ -96,14 +93,7 @@ void ReadDirectoryPlus(fuse_req_t request, fuse_ino_t id, size_t size, off_t off
 }
 
 void SyncDirectory(fuse_req_t request, fuse_ino_t id, int only_data, fuse_file_info*) noexcept {
-  ReadingTurn::GiveUpMine();
-  const auto file = TreeOf(request).Reopen(NodeOf(request, id), O_RDONLY);
-  if (!file)
-    fuse_reply_err(request, file.error().number);
-  else
-    fuse_reply_err(request, (only_data != 0 ? ::fdatasync(file->get()) : ::fsync(file->get())) < 0
-                                ? errno
-                                : 0);
+  SyncNode(request, id, only_data != 0);
 }
 
 }  // namespace

@@ -116,18 +116,14 @@ class FileOf {
 };
 
 void Sync(fuse_req_t request, fuse_ino_t id, int only_data, fuse_file_info* info) noexcept {
-  ReadingTurn::GiveUpMine();
-  const auto sync = [only_data](int fd) {
-    return (only_data != 0 ? ::fdatasync(fd) : ::fsync(fd)) == 0 ? 0 : errno;
-  };
-  // What we wrote by our own descriptor tells its errors there.
   const FileHandle* handle = HandleOf(info);
-  int error = handle != nullptr ? sync(handle->file.get()) : 0;
-  if (error == 0) {
-    const auto file = TreeOf(request).OpenToSync(NodeOf(request, id));
-    error = file ? sync(file->get()) : file.error().number;
+  // A file that we may write to is the upper's whole one, and tells its errors by that descriptor.
+  if (handle != nullptr && (::fcntl(handle->file.get(), F_GETFL) & O_ACCMODE) != O_RDONLY) {
+    ReadingTurn::GiveUpMine();
+    fuse_reply_err(request, NumberOf(SyncFile(handle->file.get(), only_data != 0)));
+  } else {
+    SyncNode(request, id, only_data != 0);
   }
-  fuse_reply_err(request, error);
 }
 
 void Allocate(fuse_req_t request, fuse_ino_t id, int mode, off_t offset, off_t length,

@@ -1,8 +1,10 @@
 #include "fs/fuse_reply.h"
 
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "fs/reading_turn.h"
 
 namespace bailey::fs {
 namespace {
@@ -49,6 +51,19 @@ fuse_entry_param EntryOf(fuse_req_t request, const Entry& entry) {
 }
 
 void ReplyDone(fuse_req_t request, const Done& done) { fuse_reply_err(request, NumberOf(done)); }
+
+Done SyncFile(int file, bool only_data) {
+  return DoneOrErrno(only_data ? ::fdatasync(file) : ::fsync(file));
+}
+
+void SyncNode(fuse_req_t request, fuse_ino_t id, bool only_data) {
+  ReadingTurn::GiveUpMine();
+  const auto file = TreeOf(request).OpenToSync(NodeOf(request, id));
+  if (!file)
+    fuse_reply_err(request, file.error().number);
+  else
+    fuse_reply_err(request, *file ? NumberOf(SyncFile(file->get(), only_data)) : 0);
+}
 
 void ReplyEntry(fuse_req_t request, const Answer<Entry>& entry) {
   if (!entry) {

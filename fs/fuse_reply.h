@@ -31,6 +31,11 @@ Caller CallerOf(fuse_req_t request);
 double AttributeTimeout(fuse_req_t request, Node& node, const struct stat& st);
 fuse_entry_param EntryOf(fuse_req_t request, const Entry& entry);
 
+// fsync or fdatasync.
+Done SyncFile(int file, bool only_data);
+// Of what the node is now, wherever that is; replies. Gives up the reading turn.
+void SyncNode(fuse_req_t request, fuse_ino_t id, bool only_data);
+
 void ReplyDone(fuse_req_t request, const Done& done);
 void ReplyEntry(fuse_req_t request, const Answer<Entry>& entry);
 void ReplyAttributes(fuse_req_t request, Node& node, const Answer<struct stat>& st);

@@ -79,8 +79,8 @@ class Tree {
   void Close(Node& node);
   // The file for an operation on an open file that the kernel does not do by itself.
   Answer<UniqueFd> Reopen(Node& node, int flags);
-  // The file whose attributes fsync must make last: without its data, or the successor's, it is not
-  // the one that is read.
+  // The file that fsync must make last: without its data, or the successor's, it is not the one
+  // that is read. None while a lower has it: nothing of it is ours to write.
   Answer<UniqueFd> OpenToSync(Node& node);
   struct Created {
     Entry entry;

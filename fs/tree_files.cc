@@ -92,7 +92,9 @@ Answer<UniqueFd> Tree::Reopen(Node& node, int flags) {
 
 Answer<UniqueFd> Tree::OpenToSync(Node& node) {
   const std::shared_lock lock(tree_lock_);
-  return locator_.OpenItself(node.Current(), O_RDONLY);
+  Node& current = node.Current();
+  if (!current.in_upper) return UniqueFd();
+  return locator_.OpenItself(current, O_RDONLY);
 }
 
 Refusal Tree::Deny(int number) {
