@@ -15,8 +15,6 @@
 namespace bailey::fs {
 namespace {
 
-constexpr char kCapability[] = "security.capability";
-
 // The value of kCompletionMark on disk, followed by the file's capabilities.
 struct OnDisk {
   uint64_t session;
@@ -31,10 +29,11 @@ struct Completion::Saved {
   OnDisk fields{};
   std::string capability;
 
-  static Saved Of(const struct stat& st, uint64_t session, std::string capability) {
+  static Saved Of(const Settled& settled, uint64_t session) {
+    const struct stat& st = settled.st;
     return {{session, st.st_mode & 07777, 0, st.st_atim.tv_sec, st.st_atim.tv_nsec,
              st.st_mtim.tv_sec, st.st_mtim.tv_nsec},
-            std::move(capability)};
+            settled.capability};
   }
   static std::optional<Saved> Parse(const std::string& text) {
     Saved saved;
@@ -68,14 +67,22 @@ Completion::Completion()
     : session_(static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count())) {
 }
 
-Answer<uint64_t> Completion::Copy(int from, int file, const struct stat& st) {
-  const Saved saved = Saved::Of(st, session_, AttributeOf(file, kCapability));
+Answer<Settled> Completion::AttributesOf(int file) {
+  Settled settled;
+  if (::fstat(file, &settled.st) != 0) return Refuse();
+  settled.capability = AttributeOf(file, kCapability);
+  return settled;
+}
+
+Answer<uint64_t> Completion::Copy(int from, int file, const Settled& settled) {
+  const Saved saved = Saved::Of(settled, session_);
+  const off_t size = settled.st.st_size;
   const std::string mark = saved.Text();
   BAILEY_TRY(DoneOrErrno(::fsetxattr(file, kCompletionMark, mark.data(), mark.size(), 0)));
-  const auto copied = CopyData(from, file, st.st_size);
+  const auto copied = CopyData(from, file, size);
   // Else a power cut could leave a file that counts as complete and is not.
   Done done = copied ? DoneOrErrno(::fdatasync(file)) : Done(copied.error());
-  if (!done) (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
+  if (!done) (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size);
   const Done restored = saved.Restore(file, "");
   if (done) done = restored;
   if (!done) {

@@ -14,14 +14,24 @@
 
 namespace bailey::fs {
 
+inline constexpr char kCapability[] = "security.capability";
+
+// What the copying spoils of a file's attributes.
+struct Settled {
+  struct stat st {};
+  std::string capability;  // the value of kCapability; empty: none
+};
+
 class Completion {
  public:
   Completion();
 
+  // Before the copying: what `file` is.
+  static Answer<Settled> AttributesOf(int file);
   // The data of `from` into `file`, which is open O_RDWR, has the size of its data and had the
-  // attributes `st`; they last on disk. Returns the bytes copied. After a failure the file is as
-  // it was. Nobody else changes its attributes meanwhile.
-  Answer<uint64_t> Copy(int from, int file, const struct stat& st);
+  // attributes `settled`; they last on disk. Returns the bytes copied. After a failure the file is
+  // as it was. Nobody else changes its attributes meanwhile.
+  Answer<uint64_t> Copy(int from, int file, const Settled& settled);
   // Takes away the marks by which a file was known as incomplete.
   static Done Finish(int file);
   // Of an incomplete file that was just found, with the value of its kCompletionMark: if another

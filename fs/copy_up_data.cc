@@ -8,7 +8,7 @@ namespace bailey::fs {
 
 Done CopyUp::Complete(Node& node, Data data) {
   UniqueFd file, lower;
-  struct stat st {};
+  Settled settled;
   {
     const std::unique_lock lock(at_.tree_lock);
     auto itself = at_.locator.OpenItself(node, O_RDWR);
@@ -22,12 +22,14 @@ Done CopyUp::Complete(Node& node, Data data) {
       if (::ftruncate(file.get(), 0) != 0) return Refuse();
       return CommitData(node, std::move(file), std::move(lower));
     }
-    if (::fstat(file.get(), &st) != 0) return Refuse();
-    node.settled = std::make_unique<struct stat>(st);
+    auto attributes = Completion::AttributesOf(file.get());
+    if (!attributes) return attributes.error();
+    settled = std::move(*attributes);
+    node.settled = std::make_unique<Settled>(settled);
     node.completing = true;
   }
   ReadingTurn::GiveUpMine();
-  const auto copied = at_.completion.Copy(lower.get(), file.get(), st);
+  const auto copied = at_.completion.Copy(lower.get(), file.get(), settled);
   const std::unique_lock lock(at_.tree_lock);
   node.settled.reset();
   node.completing = false;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "fs/completion.h"
 #include "fs/layer_set.h"
 
 namespace bailey::fs {
@@ -88,7 +89,7 @@ struct Node {
   std::unique_ptr<DataPart> data;  // its data are not where its attributes are
   // While the data of an incomplete file of the upper are copied into it: its attributes, which
   // the copying spoils and then restores. Nobody may change them meanwhile.
-  std::unique_ptr<struct stat> settled;
+  std::unique_ptr<Settled> settled;
   // Of a hard link that a lower has, once it is copied up: there the file is, whatever its names.
   LinkEntry* index_entry = nullptr;
   bool has_origin = false;         // carries kOriginMark on disk

@@ -18,8 +18,8 @@ constexpr size_t kMaxValue = 64UL * 1024;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
 // What a tenant may see and set. The kernel has checked who may set which of these; trusted. is
 // overlayfs' and ours, and other security. attributes are the host's policy.
 bool IsTenants(std::string_view name) {
-  return name.starts_with("user.") || name == "security.capability" ||
-         name == "system.posix_acl_access" || name == "system.posix_acl_default";
+  return name.starts_with("user.") || name == kCapability || name == "system.posix_acl_access" ||
+         name == "system.posix_acl_default";
 }
 
 // An attribute call needs an open file, or a name in the working directory: sees to either.
@@ -88,7 +88,12 @@ Answer<struct stat> Tree::SetAttributes(Node& node, const Attributes& change, in
 Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
   if (!IsTenants(name)) return Refuse(name.starts_with("trusted.") ? ENODATA : EOPNOTSUPP);
   const std::shared_lock lock(tree_lock_);
-  const auto place = locator_.Locate(node.Current());
+  Node& current = node.Current();
+  if (current.settled != nullptr && name == kCapability) {
+    const std::string& capability = current.settled->capability;
+    return capability.empty() ? Answer<std::string>(Refuse(ENODATA)) : capability;
+  }
+  const auto place = locator_.Locate(current);
   if (!place) return place.error();
   const auto target = Aim(*place);
   if (!target) return target.error();
@@ -135,7 +140,8 @@ Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view va
 
 Answer<std::string> Tree::ListAttributes(Node& node) {
   const std::shared_lock lock(tree_lock_);
-  const auto place = locator_.Locate(node.Current());
+  Node& current = node.Current();
+  const auto place = locator_.Locate(current);
   if (!place) return place.error();
   const auto target = Aim(*place);
   if (!target) return target.error();
@@ -146,9 +152,12 @@ Answer<std::string> Tree::ListAttributes(Node& node) {
   std::string names;
   for (size_t at = 0; at < static_cast<size_t>(size);) {
     const std::string_view name = all.c_str() + at;
-    if (IsTenants(name)) names.append(name).push_back('\0');
     at += name.size() + 1;
+    if (!IsTenants(name) || (current.settled != nullptr && name == kCapability)) continue;
+    names.append(name).push_back('\0');
   }
+  if (current.settled != nullptr && !current.settled->capability.empty())
+    names.append(kCapability).push_back('\0');
   return names;
 }
 

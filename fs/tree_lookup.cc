@@ -51,9 +51,9 @@ struct stat Tree::Shown(const Node& node, struct stat st) const {
     st.st_nlink = static_cast<nlink_t>(node.index_entry->LinksToShow(st));
   if (node.incomplete) st.st_blocks = node.data->blocks;
   if (node.settled != nullptr) {
-    st.st_mode = node.settled->st_mode;
-    st.st_atim = node.settled->st_atim;
-    st.st_mtim = node.settled->st_mtim;
+    st.st_mode = node.settled->st.st_mode;
+    st.st_atim = node.settled->st.st_atim;
+    st.st_mtim = node.settled->st.st_mtim;
   }
   return st;
 }

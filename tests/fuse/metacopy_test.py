@@ -1,13 +1,16 @@
 """Copy-up of attributes alone: what a change of attributes or names copies, and what follows."""
+import contextlib
 import errno
 import mmap
 import os
 import stat
+import time
 
 import harness
 import snapshot
 import syscalls
 from harness import FsTest, read, write
+from tracer import FDATASYNC, Tracer
 
 METACOPY, REDIRECT = "trusted.overlay.metacopy", "trusted.overlay.redirect"
 PAST = (1_000_000_000_123_456_789, 1_100_000_000_987_654_321)
@@ -15,6 +18,23 @@ PAST = (1_000_000_000_123_456_789, 1_100_000_000_987_654_321)
 
 def is_metacopy(path):
     return METACOPY in os.listxattr(path, follow_symlinks=False)
+
+
+def in_background(body):
+    """The child that does it; ended() is 0 if it could."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class MetacopyTest(FsTest):
@@ -277,39 +297,53 @@ class DataFollow(MetacopyTest):
                          (0o600, 0, len(self.content)))
         self.assertEqual(os.pread(reader, 1 << 20, 0), self.content)
 
-    def while_copying(self, body):
-        """body(path) while the data of a big file are copied."""
-        write(self.lower("d/big"), self.content[:1 << 18] * 256)
-        self.remount()
-        big = self.path("d/big")
-        os.chmod(big, 0o4711)
-        os.utime(big, ns=PAST)
-        child = os.fork()
-        if child == 0:
-            try:
-                os.close(os.open(big, os.O_RDWR))
-            finally:
-                os._exit(0)
-        copying = "trusted.bailey.completing"
-        while copying not in os.listxattr(self.in_upper("d/big")):
-            if not is_metacopy(self.in_upper("d/big")):
-                self.fail("nobody was there while it was copied")
-        body(big)
-        os.waitpid(child, 0)
-        self.assertEqual(os.listxattr(self.in_upper("d/big")), ["trusted.bailey.ino"])
+    @contextlib.contextmanager
+    def while_copying(self):
+        """The data are copied, and the attributes that this takes away not yet restored."""
+        self.change()
+        child = in_background(lambda: os.close(os.open(self.path("d/f"), os.O_RDWR)))
+        tracer = Tracer(self.mounted.server.pid)
+        try:
+            tracer.hold(FDATASYNC, child)
+            self.assertIn("trusted.bailey.completing", os.listxattr(self.in_upper("d/f")))
+            self.assertNotIn("security.capability", os.listxattr(self.in_upper("d/f")))
+            yield self.path("d/f")
+        finally:
+            tracer.release()
+        self.assertEqual(ended(child), 0)
 
     def test_nobody_sees_the_copying(self):
-        def look(path):
+        names = ["security.capability", "user.one"]
+        with self.while_copying() as path:
             status = os.stat(path)
-            self.assertEqual((stat.S_IMODE(status.st_mode), status.st_mtime_ns), (0o4711, PAST[1]))
-            self.assertTrue(is_metacopy(self.in_upper("d/big")), "looked too late")
-        self.while_copying(look)
+            self.assertEqual((stat.S_IMODE(status.st_mode), status.st_mtime_ns), (0o6711, PAST[1]))
+            self.assertEqual(os.getxattr(path, "security.capability"),
+                             syscalls.capability_xattr(1 << 10))
+            self.assertEqual(sorted(os.listxattr(path)), names)
+        self.assertEqual(sorted(os.listxattr(path)), names)
+        self.assertEqual(sorted(os.listxattr(self.in_upper("d/f"))),
+                         ["security.capability", "trusted.bailey.ino", "user.one"])
 
-    def test_a_change_meanwhile_waits(self):
-        self.while_copying(lambda path: os.chmod(path, 0o640))
-        self.assertEqual(stat.S_IMODE(os.stat(self.path("d/big")).st_mode), 0o640)
+    def change_meanwhile(self, change):
+        """`change` waits, and then holds."""
+        with self.while_copying() as path:
+            changing = in_background(lambda: change(path))
+            time.sleep(0.1)
+            self.assertEqual(os.waitpid(changing, os.WNOHANG), (0, 0))
+        self.assertEqual(ended(changing), 0)
         self.remount()
-        self.assertEqual(stat.S_IMODE(os.stat(self.path("d/big")).st_mode), 0o640)
+        return os.stat(path), os.listxattr(path)
+
+    def test_a_chmod_meanwhile_waits(self):
+        status, names = self.change_meanwhile(lambda path: os.chmod(path, 0o640))
+        self.assertEqual(stat.S_IMODE(status.st_mode), 0o640)
+        self.assertIn("security.capability", names)
+
+    def test_to_take_a_capability_away_meanwhile_waits(self):
+        status, names = self.change_meanwhile(
+            lambda path: os.removexattr(path, "security.capability"))
+        self.assertEqual((stat.S_IMODE(status.st_mode), status.st_mtime_ns), (0o6711, PAST[1]))
+        self.assertEqual(names, ["user.one"])
 
     def test_refused_when_the_data_do_not_fit(self):
         small = f"{self.home}/small"
