@@ -273,6 +273,7 @@ void CopyUp::Succeed(Node& node, UniqueFd lower, UniqueFd file) {
   if (!node.in_upper && node.kept) lower = std::move(node.kept);
   node.kept = std::move(lower);
   node.data.reset();
+  next->is_successor = true;
   node.incomplete = false;
   at_.table.Succeed(node, std::move(next));
 }

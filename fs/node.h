@@ -99,6 +99,7 @@ struct Node {
   // After a copy-up while the lower file was open: the node that the name leads to from now on.
   // This one serves what is open already.
   std::atomic<Node*> successor = nullptr;
+  bool is_successor = false;  // whose metadata what is open of the predecessor asks for
 
   std::atomic<bool> written = false;   // opened for writing, or truncated, since it is a node
   std::atomic<bool> mappable = false;  // opened O_RDWR: MAP_SHARED stores come unannounced

@@ -67,7 +67,8 @@ Answer<Entry> Tree::Link(Node& node, Node& parent, const std::string& name) {
 // What must go on working after its last name is gone: open files, and what is no regular file (a
 // process may stand in a directory, or hold a fifo, without the server knowing).
 UniqueFd Tree::KeepIfNeeded(Node& child) {
-  if (child.kept || (child.type == S_IFREG && child.handles == 0)) return UniqueFd();
+  const bool open = child.handles != 0 || child.is_successor;
+  if (child.kept || (child.type == S_IFREG && !open)) return UniqueFd();
   if (S_ISREG(child.type)) {
     auto file = locator_.OpenItself(child, child.in_upper ? O_RDWR : O_RDONLY);
     if (!file) file = locator_.OpenItself(child, O_RDONLY);

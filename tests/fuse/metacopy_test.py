@@ -403,3 +403,23 @@ class WithoutName(FsTest):
 
 if __name__ == "__main__":
     harness.main()
+    def test_what_a_file_was_copied_to_while_it_was_open(self):
+        file = os.open(self.path("file"), os.O_RDONLY)
+        self.addCleanup(os.close, file)
+        write(self.path("file"), b"written")
+        os.unlink(self.path("file"))
+        os.fchmod(file, 0o600)
+        os.fsync(file)
+        status = os.fstat(file)
+        self.assertEqual((stat.S_IMODE(status.st_mode), status.st_nlink, status.st_size),
+                         (0o600, 0, 7))
+
+    def test_what_was_renamed_over_such_a_file(self):
+        file = os.open(self.path("file"), os.O_RDONLY)
+        self.addCleanup(os.close, file)
+        with open(self.path("file"), "ab") as writer:
+            writer.write(b"more")
+        write(self.path("other"), b"other")
+        os.rename(self.path("other"), self.path("file"))
+        self.assertEqual((os.fstat(file).st_nlink, os.fstat(file).st_size), (0, 8))
+
