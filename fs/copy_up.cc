@@ -57,10 +57,15 @@ Done CopyUp::Ensure(Node& node, Data data) {
     lock.lock();
   }
   if (IsReady(node, data)) return {};
-  if (node.in_upper) return Complete(node, data);
-  Done done = node.is_directory() ? CopyDirectory(node) : CopyFile(node, data);
-  if (done) at_.counters.Add(FsCounter::kCopyUps);
-  return done;
+  const bool completes = node.in_upper;
+  const Done done = completes             ? Complete(node, data)
+                    : node.is_directory() ? CopyDirectory(node)
+                                          : CopyFile(node, data);
+  lock.unlock();
+  if (!done) return done;
+  if (!completes) at_.counters.Add(FsCounter::kCopyUps);
+  if (node.successor != nullptr && at_.on_succession) at_.on_succession(node);
+  return {};
 }
 
 Answer<std::shared_lock<std::shared_mutex>> CopyUp::LockToChange(Node& node, Data data) {
@@ -268,12 +273,12 @@ void CopyUp::Succeed(Node& node, UniqueFd lower, UniqueFd file) {
   next->has_origin = node.has_origin;
   next->index_entry = std::exchange(node.index_entry, nullptr);
   next->in_upper = true;
+  next->is_successor = true;
   next->gone = node.gone.load();
   if (node.gone) next->kept = std::move(file);
   if (!node.in_upper && node.kept) lower = std::move(node.kept);
   node.kept = std::move(lower);
   node.data.reset();
-  next->is_successor = true;
   node.incomplete = false;
   at_.table.Succeed(node, std::move(next));
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <mutex>
 #include <shared_mutex>
 
@@ -37,6 +38,7 @@ class CopyUp {
     LinkIndex& links;
     Completion& completion;
     CounterPage<FsCounter>& counters;
+    const std::function<void(const Node&)>& on_succession;  // called without a lock held
   };
   explicit CopyUp(const Parts& parts) : at_(parts) {}
 

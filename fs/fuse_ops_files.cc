@@ -73,7 +73,7 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
   Node& node = *created->entry.node;
   const struct stat& st = created->entry.st;
   protocol::EntryOpenOut out{};
-  out.node = IdOf(request, node);
+  out.node = IdOf(tree, node);
   out.entry_seconds = static_cast<uint64_t>(kForever);
   out.attribute_seconds = static_cast<uint64_t>(AttributeTimeout(request, node, st));
   out.attributes = AttributesOutOf(st);

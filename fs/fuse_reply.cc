@@ -27,8 +27,8 @@ Node& NodeOf(fuse_req_t request, fuse_ino_t id) {
   return *reinterpret_cast<Node*>(id ^ kDisguise);
 }
 
-fuse_ino_t IdOf(fuse_req_t request, const Node& node) {
-  if (&node == &TreeOf(request).root()) return FUSE_ROOT_ID;
+fuse_ino_t IdOf(Tree& tree, const Node& node) {
+  if (&node == &tree.root()) return FUSE_ROOT_ID;
   return reinterpret_cast<fuse_ino_t>(&node) ^ kDisguise;
 }
 
@@ -43,14 +43,12 @@ double AttributeTimeout(fuse_req_t request, Node& node, const struct stat& st) {
 
 fuse_entry_param EntryOf(fuse_req_t request, const Entry& entry) {
   fuse_entry_param out{};
-  out.ino = IdOf(request, *entry.node);
+  out.ino = IdOf(TreeOf(request), *entry.node);
   out.attr = entry.st;
   out.entry_timeout = kForever;
   out.attr_timeout = AttributeTimeout(request, *entry.node, entry.st);
   return out;
 }
-
-void ReplyDone(fuse_req_t request, const Done& done) { fuse_reply_err(request, NumberOf(done)); }
 
 Done SyncFile(int file, bool only_data) {
   return DoneOrErrno(only_data ? ::fdatasync(file) : ::fsync(file));
@@ -64,6 +62,8 @@ void SyncNode(fuse_req_t request, fuse_ino_t id, bool only_data) {
   else
     fuse_reply_err(request, *file ? NumberOf(SyncFile(file->get(), only_data)) : 0);
 }
+
+void ReplyDone(fuse_req_t request, const Done& done) { fuse_reply_err(request, NumberOf(done)); }
 
 void ReplyEntry(fuse_req_t request, const Answer<Entry>& entry) {
   if (!entry) {

@@ -25,7 +25,7 @@ inline void Count(fuse_req_t request, FsCounter counter) {
 }
 
 Node& NodeOf(fuse_req_t request, fuse_ino_t id);
-fuse_ino_t IdOf(fuse_req_t request, const Node& node);
+fuse_ino_t IdOf(Tree& tree, const Node& node);
 Caller CallerOf(fuse_req_t request);
 
 double AttributeTimeout(fuse_req_t request, Node& node, const struct stat& st);

@@ -21,6 +21,7 @@
 #include "fs/counter_text.h"
 #include "fs/daemon.h"
 #include "fs/fuse_ops.h"
+#include "fs/fuse_reply.h"
 #include "fs/machine_server.h"
 #include "fs/options.h"
 #include "fs/setgid_capability.h"
@@ -154,6 +155,9 @@ Status Serve(const Options& options, Daemon& daemon) {
       Transport::Make(FuseOperations(), {std::move(gathered->device), &server, options.readers,
                                          [&daemon] { daemon.Ready(); }, &tree.counters()});
   if (!transport) return transport.error();
+  tree.OnSuccession([&tree, &transport](const Node& node) {
+    (*transport)->InvalidateAttributes(IdOf(tree, node));
+  });
   BAILEY_TRY((*transport)->StartReaders());
   if (options.confine) BAILEY_TRY(AllowOnlyServing());
   (*transport)->Serve();

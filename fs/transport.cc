@@ -90,6 +90,10 @@ Status Transport::StartReaders() {
 
 void Transport::Serve() { gate_.count_down(); }
 
+void Transport::InvalidateAttributes(fuse_ino_t id) {
+  (void)fuse_lowlevel_notify_inval_inode(session_, id, -1, 0);  // ENOENT: forgotten meanwhile
+}
+
 void Transport::Join() {
   for (std::thread& reader : readers_) reader.join();
   readers_.clear();
@@ -144,8 +148,9 @@ void Transport::NoteInit(const void* request, size_t size) {
 ssize_t Transport::Write(int fd, iovec* parts, int count, void* self) {
   auto& transport = *static_cast<Transport*>(self);
   const auto* header = static_cast<const protocol::OutHeader*>(parts[0].iov_base);
-  if (header->error != 0 && transport.options_.counters != nullptr && header->error != -ENOENT &&
-      header->error != -ENOSYS)
+  // Without the number of a request it is a notification, and `error` says which.
+  if (header->error != 0 && header->unique != 0 && transport.options_.counters != nullptr &&
+      header->error != -ENOENT && header->error != -ENOSYS)
     transport.options_.counters->Add(FsCounter::kErrors);
   if (!transport.initialised_ && header->unique == transport.init_unique_ && header->error == 0 &&
       count == 2)

@@ -40,6 +40,9 @@ class Transport {
   // The threads exist and have their own working directory and umask, but read nothing yet.
   Status StartReaders();
   void Serve();
+  // The kernel asks for the attributes anew. Any thread, also while it answers a request: the
+  // kernel takes no lock of the inode for it and touches none of its pages.
+  void InvalidateAttributes(fuse_ino_t id);
   // Readable when the connection has ended (unmounted, or aborted).
   int ended() const { return ended_.get(); }
   // Joins the readers; only after the end.

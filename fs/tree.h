@@ -5,6 +5,7 @@
 
 #include <sys/statvfs.h>
 
+#include <functional>
 #include <memory>
 #include <shared_mutex>
 #include <string>
@@ -57,6 +58,9 @@ class Tree {
   explicit Tree(Options options);
   // Reads the root; before anything else.
   Done Open();
+  // `told` is called, without a lock held, when a node has got a successor: what the kernel holds
+  // of its attributes is true no more. Before the first request.
+  void OnSuccession(std::function<void(const Node&)> told) { on_succession_ = std::move(told); }
 
   // The connection has ended: before whatever held /dev/fuse open goes.
   void Abandon() { backings_.Abandon(); }
@@ -156,6 +160,7 @@ class Tree {
   Completion completion_;
   LinkIndex links_;
   Resolver resolver_;
+  std::function<void(const Node&)> on_succession_;
   CopyUp copy_up_;
 };
 

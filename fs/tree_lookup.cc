@@ -23,7 +23,7 @@ Tree::Tree(Options options)
       locator_(layers_, fds_),
       resolver_(layers_, projection_, fds_, numbers_, links_, completion_),
       copy_up_({tree_lock_, layers_, table_, fds_, locator_, numbers_, work_, backings_, links_,
-                completion_, counters_}) {}
+                completion_, counters_, on_succession_}) {}
 
 Done Tree::Open() {
   Node& root = table_.root();

@@ -286,6 +286,19 @@ class DataFollow(MetacopyTest):
         os.unlink(self.path("g"))
         self.assertEqual(os.stat(self.path("d/f")).st_nlink, 1)
 
+    def test_what_the_kernel_knew_of_a_file_that_readers_have_open(self):
+        """By its other names, and by what is open, it has the new size at once."""
+        os.chmod(self.path("d/f"), 0o644)
+        os.link(self.path("d/f"), self.path("g"))
+        reader = os.open(self.path("g"), os.O_RDONLY)
+        self.addCleanup(os.close, reader)
+        sizes = lambda: [os.stat(self.path("d/f")).st_size, os.stat(self.path("g")).st_size,
+                         os.fstat(reader).st_size]
+        self.assertEqual(sizes(), [len(self.content)] * 3)
+        with open(self.path("d/f"), "ab") as file:
+            file.write(b"more")
+        self.assertEqual(sizes(), [len(self.content) + 4] * 3)
+
     def test_after_the_last_name_is_gone(self):
         self.change()
         reader = os.open(self.path("d/f"), os.O_RDONLY)
@@ -400,9 +413,6 @@ class WithoutName(FsTest):
         self.assertEqual(stat.S_IMODE(os.fstat(file).st_mode), 0o600)
         self.assertEqual(os.pread(file, 9, 0), b"data")
 
-
-if __name__ == "__main__":
-    harness.main()
     def test_what_a_file_was_copied_to_while_it_was_open(self):
         file = os.open(self.path("file"), os.O_RDONLY)
         self.addCleanup(os.close, file)
@@ -423,3 +433,6 @@ if __name__ == "__main__":
         os.rename(self.path("other"), self.path("file"))
         self.assertEqual((os.fstat(file).st_nlink, os.fstat(file).st_size), (0, 8))
 
+
+if __name__ == "__main__":
+    harness.main()
