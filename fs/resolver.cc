@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
+#include <array>
 #include <charconv>
 #include <climits>
 #include <optional>
@@ -64,17 +65,49 @@ std::string Join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
 }
 
-// An attribute of an entry that need not be a directory. Changes the thread's working directory.
-std::optional<std::string> MarkOf(int directory, const std::string& name, const char* mark) {
-  std::string value(4096, '\0');
-  if (!ThreadPlace::Enter(directory)) return std::nullopt;
-  const ssize_t size = ::lgetxattr(name.c_str(), mark, value.data(), value.size());
-  if (size < 0) return std::nullopt;
-  value.resize(static_cast<size_t>(size));
-  return value;
-}
-
 }  // namespace
+
+// The attributes of one entry, which need not be a directory, by the thread's working directory:
+// nobody may leave it while one of these is in use.
+class Resolver::Marks {
+ public:
+  Marks(int directory, const std::string& name) : directory_(directory), name_(name) {}
+  int directory() const { return directory_; }
+  const std::string& name() const { return name_; }
+
+  Answer<bool> Has(const char* mark) {
+    BAILEY_TRY(Enter());
+    if (::lgetxattr(name_.c_str(), mark, nullptr, 0) >= 0) return true;
+    if (IsNone(errno)) return false;
+    return Refuse();
+  }
+  // Empty: there is none, or it says nothing.
+  Answer<std::string> Value(const char* mark) {
+    BAILEY_TRY(Enter());
+    std::array<char, 256> small;
+    const ssize_t size = ::lgetxattr(name_.c_str(), mark, small.data(), small.size());
+    if (size >= 0) return std::string(small.data(), static_cast<size_t>(size));
+    if (IsNone(errno)) return std::string();
+    if (errno != ERANGE) return Refuse();
+    std::string large(64UL * 1024, '\0');  // XATTR_SIZE_MAX
+    const ssize_t full = ::lgetxattr(name_.c_str(), mark, large.data(), large.size());
+    if (full < 0) return Refuse();
+    large.resize(static_cast<size_t>(full));
+    return large;
+  }
+
+ private:
+  static bool IsNone(int number) { return number == ENODATA || number == EOPNOTSUPP; }
+  Done Enter() {
+    if (!entered_ && !ThreadPlace::Enter(directory_)) return Refuse();
+    entered_ = true;
+    return {};
+  }
+
+  const int directory_;
+  const std::string& name_;
+  bool entered_ = false;
+};
 
 bool Resolver::IsImpure(Node& directory) {
   using Purity = Directory::Purity;
@@ -103,14 +136,15 @@ Answer<bool> Resolver::TakeDirectory(Walk& walk, LayerIndex layer, int directory
 }
 
 // The number that a file had before it was copied up.
-std::optional<uint64_t> Resolver::OriginOf(const Walk& walk, int directory,
-                                           const std::string& name) {
-  if (!IsImpure(walk.parent)) return std::nullopt;
-  const auto text = MarkOf(directory, name, kOriginMark);
+Answer<std::optional<uint64_t>> Resolver::OriginOf(const Walk& walk, Marks& marks) {
+  std::optional<uint64_t> origin;
+  if (!IsImpure(walk.parent)) return origin;
+  const auto text = marks.Value(kOriginMark);
+  if (!text) return text.error();
   uint64_t number = 0;
-  if (text && std::from_chars(text->data(), text->data() + text->size(), number).ec == std::errc())
-    return number;
-  return std::nullopt;
+  if (std::from_chars(text->data(), text->data() + text->size(), number).ec == std::errc())
+    origin = number;
+  return origin;
 }
 
 // A file ends the walk, unless it lacks its data.
@@ -118,22 +152,26 @@ Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
                                 const std::string& name, const struct stat& st, std::string path) {
   Found& found = walk.found;
   if (walk.seeks_data && !S_ISREG(st.st_mode)) return Refuse(EIO);
+  Marks marks(directory, name);
   if (!walk.any && layer == kUpperLayer) {
-    const auto origin = OriginOf(walk, directory, name);
-    found.has_origin = origin.has_value();
-    if (origin) found.number = *origin;
-    if (origin && st.st_nlink > 1) found.index_entry = links_.FindUpper(st);
+    const auto origin = OriginOf(walk, marks);
+    if (!origin) return origin.error();
+    found.has_origin = origin->has_value();
+    found.number = origin->value_or(found.number);
+    if (found.has_origin && st.st_nlink > 1) found.index_entry = links_.FindUpper(st);
     if (found.index_entry != nullptr) found.link = found.index_entry->key;
   } else if (!walk.any && st.st_nlink > 1) {
     BAILEY_TRY(TakeLowerLink(walk, layer, directory, name, st));
   }
   walk.any = true;
   if (walk.is_copied) return true;
-  const auto lacks = LacksData(walk, layer, directory, name, st);
+  const auto lacks = LacksData(walk, layer, marks, st);
   if (!lacks) return lacks.error();
   if (*lacks) {
     walk.seeks_data = true;
-    BAILEY_TRY(walk.Follow(MarkOf(directory, name, kRedirectMark).value_or("")));
+    auto redirect = marks.Value(kRedirectMark);
+    if (!redirect) return redirect.error();
+    BAILEY_TRY(walk.Follow(std::move(*redirect)));
     return false;
   }
   if (walk.seeks_data)
@@ -141,8 +179,8 @@ Answer<bool> Resolver::TakeFile(Walk& walk, LayerIndex layer, int directory,
   return true;
 }
 
-Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, int directory,
-                                 const std::string& name, const struct stat& st) {
+Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, Marks& marks,
+                                 const struct stat& st) {
   if (layer == layers_.last()) return false;
   const bool upper = layer == kUpperLayer;
   // Its blocks tell nothing: a copied layer may hold zeros where there were none.
@@ -152,21 +190,24 @@ Answer<bool> Resolver::LacksData(Walk& walk, LayerIndex layer, int directory,
   if (upper && !walk.found.has_origin && walk.parent.directory->lowers.empty() &&
       !IsImpure(walk.parent))
     return false;
-  if (upper) return IsIncomplete(directory, name, walk.found.st);
-  return MarkOf(directory, name, kMetacopyMark).has_value();
+  return upper ? IsIncomplete(marks, walk.found.st) : marks.Has(kMetacopyMark);
 }
 
 // Whether a file of the upper lacks its data.
-Answer<bool> Resolver::IsIncomplete(int directory, const std::string& name, struct stat& st) {
-  if (!MarkOf(directory, name, kMetacopyMark)) return false;
+Answer<bool> Resolver::IsIncomplete(Marks& marks, struct stat& st) {
+  const auto incomplete = marks.Has(kMetacopyMark);
+  if (!incomplete || !*incomplete) return incomplete;
+  const char* name = marks.name().c_str();
   if (st.st_size == 0) {
     // Truncated, and then a crash: complete, and must not count as incomplete when it has grown.
-    BAILEY_TRY(DoneOrErrno(::lremovexattr(name.c_str(), kMetacopyMark)));
+    BAILEY_TRY(DoneOrErrno(::lremovexattr(name, kMetacopyMark)));
     return false;
   }
-  if (const auto mark = MarkOf(directory, name, kCompletionMark); mark) {
-    BAILEY_TRY(completion_.Mend(directory, name, *mark));
-    if (::fstatat(directory, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Refuse();
+  const auto mark = marks.Value(kCompletionMark);
+  if (!mark) return mark.error();
+  if (!mark->empty()) {
+    BAILEY_TRY(completion_.Mend(marks.directory(), marks.name(), *mark));
+    if (::fstatat(marks.directory(), name, &st, AT_SYMLINK_NOFOLLOW) != 0) return Refuse();
   }
   return true;
 }
@@ -186,7 +227,8 @@ Done Resolver::TakeLowerLink(Walk& walk, LayerIndex layer, int directory, const 
   if (::fstatat(entry->directory, entry->name.c_str(), &found.st, AT_SYMLINK_NOFOLLOW) != 0)
     return Refuse();
   if (S_ISREG(st.st_mode)) {
-    const auto incomplete = IsIncomplete(entry->directory, entry->name, found.st);
+    Marks marks(entry->directory, entry->name);
+    const auto incomplete = IsIncomplete(marks, found.st);
     if (!incomplete) return incomplete.error();
     walk.seeks_data = *incomplete;
     walk.is_copied = !*incomplete;

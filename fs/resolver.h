@@ -49,6 +49,7 @@ class Resolver {
   bool IsImpure(Node& directory);
 
   struct Walk;  // internal
+  class Marks;  // internal
 
  private:
   Done LookInUpper(Walk& walk);
@@ -63,10 +64,9 @@ class Resolver {
                         const struct stat& st, std::string path);
   Done TakeLowerLink(Walk& walk, LayerIndex layer, int directory, const std::string& name,
                      const struct stat& st);
-  Answer<bool> IsIncomplete(int directory, const std::string& name, struct stat& st);
-  Answer<bool> LacksData(Walk& walk, LayerIndex layer, int directory, const std::string& name,
-                         const struct stat& st);
-  std::optional<uint64_t> OriginOf(const Walk& walk, int directory, const std::string& name);
+  Answer<bool> IsIncomplete(Marks& marks, struct stat& st);
+  Answer<bool> LacksData(Walk& walk, LayerIndex layer, Marks& marks, const struct stat& st);
+  Answer<std::optional<uint64_t>> OriginOf(const Walk& walk, Marks& marks);
 
   const LayerSet& layers_;
   const Projection& projection_;

@@ -88,10 +88,14 @@ TEST_F(Layers, ASymlinkInALayerIsNeverFollowed) {
 }
 
 TEST_F(Layers, DataOfAMetacopyAreFoundBelow) {
-  Write("lower2/f", "data");
+  std::string elsewhere;
+  for (int depth = 0; depth < 3; ++depth) elsewhere += "/" + std::string(200, 'd');
+  Write("lower2" + elsewhere, "data");
+  Write("lower2/f", "others");
   Write("lower1/f", "");
   std::filesystem::resize_file(home_ / "lower1/f", 4);
   Mark("lower1/f", kMetacopyMark, "");
+  Mark("lower1/f", kRedirectMark, elsewhere);
   Tree& tree = MakeTree(2);
   Node* node = Walk(tree, "f");
   ASSERT_NE(node, nullptr);
