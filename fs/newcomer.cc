@@ -132,17 +132,16 @@ Answer<Newcomer> MakeNewcomer(WorkArea& work, int parent, const std::string& nam
 }
 
 Answer<Newcomer> MakeNameless(WorkArea& work, int parent, mode_t mode, const Caller& caller,
-                              std::string* work_name) {
+                              const std::string& work_name) {
   ThreadPlace::SetUmask(caller.umask);
   const auto mould = Mould::Make(work, parent);
   if (!mould) return mould.error();
-  *work_name = work.NewName();
   const NewcomerSpec spec{(mode & 07777) | S_IFREG, {}, false};
   Newcomer made;
   const int from = (*mould)->directory();
-  BAILEY_TRY(MakeAt(from, work_name->c_str(), spec, &made.file));
-  BAILEY_TRY(Own(from, work_name->c_str(), spec, caller, &made.st));
-  if (from != work.fd() && ::renameat(from, work_name->c_str(), work.fd(), work_name->c_str()) != 0)
+  BAILEY_TRY(MakeAt(from, work_name.c_str(), spec, &made.file));
+  BAILEY_TRY(Own(from, work_name.c_str(), spec, caller, &made.st));
+  if (from != work.fd() && ::renameat(from, work_name.c_str(), work.fd(), work_name.c_str()) != 0)
     return Refuse();
   return made;
 }

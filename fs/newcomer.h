@@ -34,8 +34,9 @@ struct Newcomer {
 Answer<Newcomer> MakeNewcomer(WorkArea& work, int parent, const std::string& name,
                               const NewcomerSpec& spec, const Caller& caller);
 
-// A regular file without a name in the tree (O_TMPFILE): it is at `work_name` of the work area.
+// A regular file without a name in the tree (O_TMPFILE): it is at `work_name` of the work area,
+// maybe after a failure, too.
 Answer<Newcomer> MakeNameless(WorkArea& work, int parent, mode_t mode, const Caller& caller,
-                              std::string* work_name);
+                              const std::string& work_name);
 
 }  // namespace bailey::fs

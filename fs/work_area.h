@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -58,6 +59,8 @@ class [[nodiscard]] WorkItem {
   int fd() const { return area_.fd(); }
   // renameat2 to its place; `flags` as there. With RENAME_EXCHANGE, what was there is discarded.
   Done MoveTo(int directory, const std::string& name, unsigned flags = 0);
+  // The name, which somebody else discards from now on.
+  std::string Release() { return std::exchange(name_, {}); }
 
  private:
   WorkArea& area_;

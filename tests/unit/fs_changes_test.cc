@@ -1,5 +1,6 @@
 // What changes do on disk: copy-up, whiteouts, opaque directories, redirects, what is refused.
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -254,6 +255,22 @@ TEST_F(Changes, AnUnlinkedOpenFileGoesOn) {
   EXPECT_EQ(changed->st_mode & 07777, 0600U);
   EXPECT_EQ(Names(tree, ""), Strings{});
   tree.Close(node);
+}
+
+TEST_F(Changes, NothingIsLeftOfANamelessFileThatCouldNotBeMade) {
+  MakeDirectory("upper/d");
+  Tree& tree = MakeTree(1);
+  Node& directory = *Walk(tree, "d");
+  ASSERT_TRUE(tree.List(directory)) << "its descriptor is open";
+  const int next = ::dup(STDERR_FILENO);
+  ::close(next);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit one_more{static_cast<rlim_t>(next) + 1, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &one_more), 0);
+  EXPECT_EQ(NumberOf(tree.CreateNameless(directory, 0640, O_RDWR, {9, 9, 0})), EMFILE);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(home_ / "work/bailey"));
 }
 
 TEST_F(Changes, ANamelessFileComesIntoTheTreeByALink) {
