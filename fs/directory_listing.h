@@ -32,6 +32,7 @@ class DirectoryListing {
   size_t size() const { return items_.size(); }
   bool empty() const { return items_.size() <= 2; }
   Item operator[](size_t index) const;
+  size_t bytes() const { return text_.capacity() + items_.capacity() * sizeof(Stored); }
 
  private:
   struct Stored {

@@ -8,6 +8,7 @@
 #include "base/unique_fd.h"
 #include "fs/directory_listing.h"
 #include "fs/handle_set.h"
+#include "fs/listing_budget.h"
 #include "fs/tree.h"
 
 namespace bailey::fs {
@@ -20,6 +21,7 @@ struct FileHandle {
 // kernel, which caches them too, may never ask.
 struct DirectoryHandle {
   std::optional<DirectoryListing> listing;
+  ListingBudget::Share share;
 };
 
 // What the operations serve; the transport's user.
@@ -27,6 +29,7 @@ struct FuseServer {
   Tree& tree;
   bool shows_counters = false;  // fs/counter_text.h
   HandleSet<FileHandle> files = {};
+  ListingBudget listings = {};
   HandleSet<DirectoryHandle> directories = {};
 };
 

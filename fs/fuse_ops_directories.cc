@@ -54,18 +54,27 @@ bool AddWithAttributes(fuse_req_t request, Node& directory, char* buffer, size_t
   return true;
 }
 
+// Its names as they are now, for as long as there is room for them.
+Done ReadListing(fuse_req_t request, Node& directory, DirectoryHandle& handle) {
+  handle.listing.reset();
+  handle.share = {};
+  auto listing = TreeOf(request).List(directory);
+  if (!listing) return listing.error();
+  auto share = ServerOf(request).listings.Take(listing->bytes());
+  if (!share) return Refuse(ENOMEM);
+  handle.listing = std::move(*listing);
+  handle.share = std::move(*share);
+  return {};
+}
+
 void ReadNames(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
                const fuse_file_info* info, bool with_attributes) {
   Count(request, FsCounter::kReaddirs);
   DirectoryHandle& handle = HandleOfDirectory(info);
   Node& directory = NodeOf(request, id);
   if (offset == 0 || !handle.listing) {
-    auto listing = TreeOf(request).List(directory);
-    if (!listing) {
-      fuse_reply_err(request, listing.error().number);
-      return;
-    }
-    handle.listing = std::move(*listing);
+    if (const Done read = ReadListing(request, directory, handle); !read)
+      return ReplyDone(request, read);
   }
   const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   size_t filled = 0;

@@ -1,4 +1,5 @@
 """Trees of many files: copied in and read back; walked with few descriptors."""
+import errno
 import os
 import resource
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import harness
 import small_files
 import snapshot
+import syscalls
 from harness import FsTest, read, write
 
 
@@ -101,6 +103,40 @@ class FewDescriptors(FsTest):
             for file in files:
                 os.close(file)
         write(self.path("after"), "still serving")
+
+
+class WideDirectories(FsTest):
+    """Half-read directories, of which the server holds the names."""
+    names = 150_000
+
+    def fill(self):
+        os.mkdir(self.lower("wide"))
+        write(self.lower("narrow/f"))
+        for number in range(self.names):
+            os.link(self.lower("narrow/f"), f"{self.lower('wide')}/{number:0255}")
+
+    def open_some(self):
+        """Each is read further than the kernel has cached the others'. The error that ended it."""
+        self.streams = []
+        try:
+            for count in range(1, 12):
+                self.streams.append(syscalls.Directory(self.path("wide")))
+                for _ in range(count * 500):
+                    self.streams[-1].read()
+        except OSError as error:
+            return error.errno
+        finally:
+            self.opened = len(self.streams)
+            for stream in self.streams:
+                stream.close()
+        return None
+
+    def test_a_server_holds_only_so_many_names(self):
+        for _ in range(2):
+            self.assertEqual(self.open_some(), errno.ENOMEM)
+            self.assertIn(self.opened, (2, 3, 4))
+            self.assertEqual(os.listdir(self.path("narrow")), ["f"])
+        self.assertEqual(len(os.listdir(self.path("wide"))), self.names)
 
 
 if __name__ == "__main__":

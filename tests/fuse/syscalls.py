@@ -137,8 +137,11 @@ class Directory:
 
     def read(self):
         """(name, inode, type) of the next entry, or None at the end."""
+        ctypes.set_errno(0)
         entry = _libc.readdir64(self._stream)
         if not entry:
+            if ctypes.get_errno() != 0:
+                _check(-1)
             return None
         return os.fsdecode(entry.contents.name), entry.contents.ino, entry.contents.type
 
