@@ -2,12 +2,9 @@
 
 #include <cmath>
 
+#include "base/kernel_counters.h"
+
 namespace bailey {
-namespace {
-
-uint64_t Growth(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
-
-}  // namespace
 
 void LoadAverages::Advance(const LoadReading& now) {
   if (Growth(now.at, last_.at) < kShortest) return;

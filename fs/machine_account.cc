@@ -2,12 +2,9 @@
 
 #include <algorithm>
 
+#include "base/kernel_counters.h"
+
 namespace bailey::fs {
-namespace {
-
-uint64_t Growth(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
-
-}  // namespace
 
 void CpuAccount::Advance(const CpuReading& now) {
   // Until now there were as many processors as the last reading saw; before the first one, as many

@@ -4,33 +4,22 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/kernel_counters.h"
+
 namespace bailey::fs {
 namespace {
 
 constexpr uint64_t kV1Unlimited = 0x7ffffffffffff000;
 constexpr double kV1Period = 100'000;  // microseconds
 
-uint64_t ToNumber(std::string_view text) {
-  uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
-// Takes the text up to `separator` off the front.
-std::string_view Take(std::string_view& text, char separator) {
-  const std::string_view part = text.substr(0, text.find(separator));
-  text.remove_prefix(std::min(text.size(), part.size() + 1));
-  return part;
-}
-
 // The next word, after any blanks.
 std::string_view TakeWord(std::string_view& line) {
   line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-  return Take(line, ' ');
+  return TakeUntil(line, ' ');
 }
 
 bool ToDevice(std::string_view text, DeviceIo& device) {
-  const std::string_view major = Take(text, ':');
+  const std::string_view major = TakeUntil(text, ':');
   const auto whole = [](std::string_view digits, unsigned& number) {
     const auto [end, failed] =
         std::from_chars(digits.data(), digits.data() + digits.size(), number);
@@ -41,17 +30,9 @@ bool ToDevice(std::string_view text, DeviceIo& device) {
 
 }  // namespace
 
-uint64_t KeyedNumber(std::string_view text, std::string_view key) {
-  while (!text.empty()) {
-    std::string_view line = Take(text, '\n');
-    if (Take(line, ' ') == key) return ToNumber(line);
-  }
-  return 0;
-}
-
 std::optional<double> CpuLimitOf(std::string_view text) {
-  std::string_view line = Take(text, '\n');
-  const auto quota = static_cast<double>(ToNumber(Take(line, ' ')));
+  std::string_view line = TakeUntil(text, '\n');
+  const auto quota = static_cast<double>(ToNumber(TakeUntil(line, ' ')));
   const auto period = static_cast<double>(ToNumber(line));
   if (quota <= 0) return std::nullopt;  // "max", "-1"
   return quota / (period > 0 ? period : kV1Period);
@@ -97,34 +78,23 @@ MemoryParts MemoryPartsOf(std::string_view text) {
   const bool v1 = text.find("\ntotal_cache ") != std::string_view::npos;
   MemoryParts parts;
   while (!text.empty()) {
-    std::string_view line = Take(text, '\n');
-    const std::string_view key = Take(line, ' ');
+    std::string_view line = TakeUntil(text, '\n');
+    const std::string_view key = TakeUntil(line, ' ');
     for (const Row& row : kRows)
       if (key == (v1 ? row.v1 : row.v2)) parts.*row.part = ToNumber(line);
   }
   return parts;
 }
 
-uint64_t PressureTotalOf(std::string_view text) {
-  while (!text.empty()) {
-    std::string_view line = Take(text, '\n');
-    constexpr std::string_view kTotal = " total=";
-    const size_t at = line.find(kTotal);
-    if (line.starts_with("some ") && at != std::string_view::npos)
-      return ToNumber(line.substr(at + kTotal.size()));
-  }
-  return 0;
-}
-
 std::vector<DeviceIo> DeviceIoOf(std::string_view text) {
   std::vector<DeviceIo> devices;
   while (!text.empty()) {
-    std::string_view line = Take(text, '\n');
+    std::string_view line = TakeUntil(text, '\n');
     DeviceIo device;
     if (!ToDevice(TakeWord(line), device)) continue;
     while (!line.empty()) {
       std::string_view value = TakeWord(line);
-      const std::string_view key = Take(value, '=');
+      const std::string_view key = TakeUntil(value, '=');
       if (key == "rbytes") device.read_bytes = ToNumber(value);
       if (key == "wbytes") device.written_bytes = ToNumber(value);
       if (key == "rios") device.reads = ToNumber(value);
@@ -137,10 +107,10 @@ std::vector<DeviceIo> DeviceIoOf(std::string_view text) {
   return devices;
 }
 
-std::string DeviceNameOf(std::string_view diskstats, unsigned major, unsigned minor) {
+std::string DeviceNameOf(std::string_view devices, unsigned major, unsigned minor) {
   const std::string wanted_major = std::to_string(major), wanted_minor = std::to_string(minor);
-  while (!diskstats.empty()) {
-    std::string_view line = Take(diskstats, '\n');
+  while (!devices.empty()) {
+    std::string_view line = TakeUntil(devices, '\n');
     const std::string_view first = TakeWord(line), second = TakeWord(line);
     if (first == wanted_major && second == wanted_minor) return std::string(TakeWord(line));
   }

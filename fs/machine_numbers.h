@@ -11,9 +11,6 @@
 
 namespace bailey::fs {
 
-// The value of `key` in a flat keyed file ("usage_usec 123\nuser_usec 100\n").
-uint64_t KeyedNumber(std::string_view text, std::string_view key);
-
 // Cores, from v2 cpu.max ("50000 100000") or v1 cpu.cfs_quota_us ("50000", of the 100 ms that are
 // the kernel's own period); nullopt: no limit.
 std::optional<double> CpuLimitOf(std::string_view text);
@@ -35,9 +32,6 @@ struct MemoryParts {
 };
 MemoryParts MemoryPartsOf(std::string_view text);
 
-// Microseconds in which at least one task was kept waiting, of a pressure file.
-uint64_t PressureTotalOf(std::string_view text);
-
 struct DeviceIo {
   unsigned major = 0, minor = 0;
   uint64_t read_bytes = 0, written_bytes = 0, reads = 0, writes = 0;
@@ -45,7 +39,7 @@ struct DeviceIo {
 };
 // From v2 io.stat. Lines that are no device's are left out.
 std::vector<DeviceIo> DeviceIoOf(std::string_view text);
-// The name of a device in the host's /proc/diskstats; "" if it has none.
-std::string DeviceNameOf(std::string_view diskstats, unsigned major, unsigned minor);
+// The name of a device in lines that begin as those of /proc/diskstats; "" if it has none.
+std::string DeviceNameOf(std::string_view devices, unsigned major, unsigned minor);
 
 }  // namespace bailey::fs

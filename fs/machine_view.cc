@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/kernel_counters.h"
+
 namespace bailey::fs {
 namespace {
 

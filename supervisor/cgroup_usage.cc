@@ -2,18 +2,11 @@
 
 #include <sys/stat.h>
 
-#include <charconv>
-
 #include "base/files.h"
+#include "base/kernel_counters.h"
 
 namespace bailey::supervisor {
 namespace {
-
-uint64_t ToNumber(std::string_view text) {
-  uint64_t number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
 
 std::string ReadOrEmpty(const std::string& path) {
   auto text = ReadFile(path);
@@ -22,38 +15,21 @@ std::string ReadOrEmpty(const std::string& path) {
 
 uint64_t ReadNumber(const std::string& path) { return ToNumber(ReadOrEmpty(path)); }
 
-// The value of `key` in a flat keyed file ("usage_usec 123\nuser_usec 100\n").
-uint64_t Keyed(std::string_view text, std::string_view key) {
-  while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == ' ')
-      return ToNumber(line.substr(key.size() + 1));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-  }
-  return 0;
-}
-
-// "some avg10=0.00 … total=123\nfull …": accounting/psi.rst of the kernel's documentation.
-uint64_t PressureTotal(std::string_view text) {
-  constexpr std::string_view kTotal = " total=";
-  const size_t at = text.find(kTotal);
-  return at == std::string_view::npos ? 0 : ToNumber(text.substr(at + kTotal.size()));
-}
-
 double Seconds(uint64_t microseconds) { return static_cast<double>(microseconds) / 1e6; }
 
 // v2 counts CPU time of every group, whether or not the cpu controller is there.
 void ReadCpu(const CgroupHost& host, std::string_view name, CgroupUsage& usage) {
   const std::string time = ReadOrEmpty(host.Unified(name) + "/cpu.stat");
-  usage.cpu_seconds = Seconds(Keyed(time, "usage_usec"));
-  usage.cpu_user_seconds = Seconds(Keyed(time, "user_usec"));
-  usage.cpu_system_seconds = Seconds(Keyed(time, "system_usec"));
+  usage.cpu_seconds = Seconds(KeyedNumber(time, "usage_usec"));
+  usage.cpu_user_seconds = Seconds(KeyedNumber(time, "user_usec"));
+  usage.cpu_system_seconds = Seconds(KeyedNumber(time, "system_usec"));
   const bool v1 = host.IsV1(Controller::kCpu);
   const std::string throttled =
       v1 ? ReadOrEmpty(host.Of(Controller::kCpu, name) + "/cpu.stat") : time;
-  usage.cpu_throttled_periods = Keyed(throttled, "nr_throttled");
-  usage.cpu_throttled_seconds = v1 ? static_cast<double>(Keyed(throttled, "throttled_time")) / 1e9
-                                   : Seconds(Keyed(throttled, "throttled_usec"));
+  usage.cpu_throttled_periods = KeyedNumber(throttled, "nr_throttled");
+  usage.cpu_throttled_seconds =
+      v1 ? static_cast<double>(KeyedNumber(throttled, "throttled_time")) / 1e9
+         : Seconds(KeyedNumber(throttled, "throttled_usec"));
 }
 
 void ReadMemory(const CgroupHost& host, const std::string& name, CgroupUsage& usage) {
@@ -61,13 +37,13 @@ void ReadMemory(const CgroupHost& host, const std::string& name, CgroupUsage& us
   const std::string servers = host.Of(Controller::kMemory, name + "/servers");
   if (host.IsV1(Controller::kMemory)) {
     usage.memory_bytes = ReadNumber(dir + "/memory.usage_in_bytes");
-    usage.memory_file_bytes = Keyed(ReadOrEmpty(dir + "/memory.stat"), "total_cache");
+    usage.memory_file_bytes = KeyedNumber(ReadOrEmpty(dir + "/memory.stat"), "total_cache");
     usage.memory_limit_hits = ReadNumber(dir + "/memory.failcnt");
     usage.servers_memory_bytes = ReadNumber(servers + "/memory.usage_in_bytes");
   } else {
     usage.memory_bytes = ReadNumber(dir + "/memory.current");
-    usage.memory_file_bytes = Keyed(ReadOrEmpty(dir + "/memory.stat"), "file");
-    usage.memory_limit_hits = Keyed(ReadOrEmpty(dir + "/memory.events"), "max");
+    usage.memory_file_bytes = KeyedNumber(ReadOrEmpty(dir + "/memory.stat"), "file");
+    usage.memory_limit_hits = KeyedNumber(ReadOrEmpty(dir + "/memory.events"), "max");
     usage.servers_memory_bytes = ReadNumber(servers + "/memory.current");
   }
   usage.oom_kills = ReadOomKills(host, name);
@@ -78,7 +54,8 @@ void ReadMemory(const CgroupHost& host, const std::string& name, CgroupUsage& us
 uint64_t ReadOomKills(const CgroupHost& host, std::string_view name) {
   const std::string dir = host.Of(Controller::kMemory, std::string(name) + "/tenant");
   const bool v1 = host.IsV1(Controller::kMemory);
-  return Keyed(ReadOrEmpty(dir + (v1 ? "/memory.oom_control" : "/memory.events")), "oom_kill");
+  return KeyedNumber(ReadOrEmpty(dir + (v1 ? "/memory.oom_control" : "/memory.events")),
+                     "oom_kill");
 }
 
 CgroupNow ReadCgroupNow(const CgroupHost& host, const std::string& name) {
@@ -88,9 +65,9 @@ CgroupNow ReadCgroupNow(const CgroupHost& host, const std::string& name) {
   now.memory_bytes = ReadNumber(host.Of(Controller::kMemory, tasks) +
                                 (v1 ? "/memory.usage_in_bytes" : "/memory.current"));
   now.tasks = ReadNumber(host.Of(Controller::kPids, tasks) + "/pids.current");
-  now.cpu_microseconds = Keyed(ReadOrEmpty(host.Unified(name) + "/cpu.stat"), "usage_usec");
-  now.cpu_waiting_microseconds = PressureTotal(ReadOrEmpty(unified + "/cpu.pressure"));
-  now.io_waiting_microseconds = PressureTotal(ReadOrEmpty(unified + "/io.pressure"));
+  now.cpu_microseconds = KeyedNumber(ReadOrEmpty(host.Unified(name) + "/cpu.stat"), "usage_usec");
+  now.cpu_waiting_microseconds = PressureTotalOf(ReadOrEmpty(unified + "/cpu.pressure"));
+  now.io_waiting_microseconds = PressureTotalOf(ReadOrEmpty(unified + "/io.pressure"));
   return now;
 }
 
@@ -104,7 +81,7 @@ CgroupUsage ReadCgroupUsage(const CgroupHost& host, std::string_view name) {
   ReadMemory(host, whole, usage);
   const std::string pids = host.Of(Controller::kPids, whole + "/tenant");
   usage.tasks = ReadNumber(pids + "/pids.current");
-  usage.pids_limit_hits = Keyed(ReadOrEmpty(pids + "/pids.events"), "max");
+  usage.pids_limit_hits = KeyedNumber(ReadOrEmpty(pids + "/pids.events"), "max");
   return usage;
 }
 

@@ -14,16 +14,6 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-TEST(MachineNumbers, KeysAreWholeWords) {
-  const std::string_view text = "usage_usec 12\nuser_usec 34\nuser 5\nbroken\nlast 6";
-  EXPECT_EQ(KeyedNumber(text, "user_usec"), 34U);
-  EXPECT_EQ(KeyedNumber(text, "user"), 5U);
-  EXPECT_EQ(KeyedNumber(text, "usec"), 0U);
-  EXPECT_EQ(KeyedNumber(text, "broken"), 0U);
-  EXPECT_EQ(KeyedNumber(text, "last"), 6U);
-  EXPECT_EQ(KeyedNumber("", "last"), 0U);
-}
-
 TEST(MachineNumbers, CpuLimitsOfBothVersions) {
   const struct {
     const char* text;
@@ -76,14 +66,6 @@ TEST(MachineNumbers, MemoryOfVersion1IsThatOfTheSubtree) {
   EXPECT_EQ(parts.file, 2000U);
   EXPECT_EQ(parts.active_file, 100U);
   EXPECT_EQ(parts.swap, 17U);
-}
-
-TEST(MachineNumbers, PressureIsTheTimeOfSome) {
-  EXPECT_EQ(PressureTotalOf("some avg10=0.00 avg60=0.00 avg300=0.00 total=4711\n"
-                            "full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n"),
-            4711U);
-  EXPECT_EQ(PressureTotalOf("full avg10=0.00 total=12\n"), 0U);
-  EXPECT_EQ(PressureTotalOf(""), 0U);
 }
 
 TEST(MachineNumbers, DevicesOfIoStat) {
