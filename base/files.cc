@@ -1,6 +1,7 @@
 #include "base/files.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -90,6 +91,17 @@ Status WriteAll(int fd, std::string_view text) {
     text.remove_prefix(static_cast<size_t>(written));
   }
   return {};
+}
+
+Result<UniqueFd> SealedText(const char* name, std::string_view text) {
+  UniqueFd file(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return Errno("memfd_create");
+  BAILEY_TRY(WriteAll(file.get(), text));
+  if (::lseek(file.get(), 0, SEEK_SET) != 0 ||
+      ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
+          0)
+    return Errno(std::string("seal ") + name);
+  return file;
 }
 
 Status ReplaceFile(const std::string& path, std::string_view text, mode_t mode) {

@@ -18,7 +18,7 @@ enum class MachineSource {
   kCpuLimit,      // cpu.max or cpu.cfs_quota_us of the whole tenant
   kCpuUsage,      // v2 cpu.stat of the whole tenant, its servers included
   kCpuTasks,      // v2 cpu.stat of its own tasks
-  kCpuThrottled,  // the cpu controller's cpu.stat of the whole tenant
+  kCpuThrottled,  // v1: the cpu controller's cpu.stat of the whole tenant; v2: kCpuUsage has it
   kCpuPressure,   // v2 pressure files of its own tasks, where the kernel counts pressure
   kIoPressure,
   kMemoryPressure,
@@ -30,7 +30,7 @@ enum class MachineSource {
   kTasks,        // pids.current
   kIoStat,       // v2 io.stat, where the io controller is
   kHostCpuinfo,  // /proc/cpuinfo
-  kHostDisks,    // /proc/diskstats: names of devices
+  kHostDisks,    // "MAJOR MINOR NAME" for each device of the host
 };
 inline constexpr size_t kMachineSources = static_cast<size_t>(MachineSource::kHostDisks) + 1;
 

@@ -57,9 +57,10 @@ CpuReading MachineView::ReadCpu() const {
   reading.at = static_cast<uint64_t>(Up().count());
   reading.processors = Processors();
   reading.user = KeyedNumber(sources.ReadOrEmpty(Source::kCpuTasks), "user_usec");
-  const uint64_t all = KeyedNumber(sources.ReadOrEmpty(Source::kCpuUsage), "usage_usec");
-  reading.system = all > reading.user ? all - reading.user : 0;
-  const std::string limited = sources.ReadOrEmpty(Source::kCpuThrottled);
+  const std::string whole = sources.ReadOrEmpty(Source::kCpuUsage);
+  reading.system = Growth(KeyedNumber(whole, "usage_usec"), reading.user);
+  const std::string limited =
+      sources.Has(Source::kCpuThrottled) ? sources.ReadOrEmpty(Source::kCpuThrottled) : whole;
   reading.throttled = KeyedNumber(limited, "throttled_usec");
   if (reading.throttled == 0) reading.throttled = KeyedNumber(limited, "throttled_time") / 1000;
   return reading;

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <sstream>
+
 #include "base/files.h"
 
 namespace bailey::supervisor {
@@ -18,11 +20,10 @@ std::vector<Place> Places(const CgroupHost& host, const std::string& cgroup) {
   const bool v1_cpu = host.IsV1(Controller::kCpu), v1_memory = host.IsV1(Controller::kMemory);
   const std::string cpu = host.Of(Controller::kCpu, cgroup);
   const std::string memory = host.Of(Controller::kMemory, tasks);
-  return {
+  std::vector<Place> places{
       {"cpu.limit", cpu + (v1_cpu ? "/cpu.cfs_quota_us" : "/cpu.max"), true},
       {"cpu.usage", host.Unified(cgroup) + "/cpu.stat", true},
       {"cpu.tasks", host.Unified(tasks) + "/cpu.stat", true},
-      {"cpu.throttled", cpu + "/cpu.stat", true},
       {"cpu.pressure", host.Unified(tasks) + "/cpu.pressure", false},
       {"io.pressure", host.Unified(tasks) + "/io.pressure", false},
       {"memory.pressure", host.Unified(tasks) + "/memory.pressure", false},
@@ -34,8 +35,25 @@ std::vector<Place> Places(const CgroupHost& host, const std::string& cgroup) {
       {"tasks", host.Of(Controller::kPids, tasks) + "/pids.current", true},
       {"io.stat", host.Unified(tasks) + "/io.stat", false},
       {"host.cpuinfo", "/proc/cpuinfo", true},
-      {"host.disks", "/proc/diskstats", false},
   };
+  // On v2, cpu.usage says it too.
+  if (v1_cpu) places.push_back({"cpu.throttled", cpu + "/cpu.stat", true});
+  return places;
+}
+
+// Names of the host's devices as they are now. The file itself would tell a file server that was
+// taken over what everybody's disks do.
+Result<UniqueFd> OpenDiskNames() {
+  const auto whole = ReadFile("/proc/diskstats", 16 << 20);
+  if (!whole) return whole.error();
+  std::istringstream lines(*whole);
+  std::string names, line;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string major, minor, name;
+    if (words >> major >> minor >> name) names.append(major + " " + minor + " " + name + "\n");
+  }
+  return SealedText("disk-names", names);
 }
 
 }  // namespace
@@ -50,6 +68,11 @@ Result<std::vector<MachineSource>> OpenMachineSources(const CgroupHost& host,
     else if (place.needed || fd.error().Errno() != ENOENT)
       return fd.error().Within("the machine's files");
   }
+  auto disks = OpenDiskNames();
+  if (disks)
+    sources.push_back({"host.disks", std::move(*disks)});
+  else if (disks.error().Errno() != ENOENT)
+    return disks.error().Within("the machine's files");
   return sources;
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <utility>
@@ -20,18 +19,6 @@ namespace {
 constexpr uint32_t kProxyId = 65535;  // the tenant's last id, mapped for nobody inside
 constexpr std::chrono::milliseconds kAwaitOwnEnd{200}, kMayTakeToDrain{2000};
 constexpr size_t kMostDraining = 4;
-
-// A file for a program to read its configuration from: nobody can change it any more.
-Result<UniqueFd> SealedText(const char* name, const std::string& text) {
-  UniqueFd file(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file) return Errno("memfd_create");
-  BAILEY_TRY(WriteAll(file.get(), text));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0 ||
-      ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
-          0)
-    return Errno(std::string("seal ") + name);
-  return file;
-}
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& fds) {
   std::vector<int> numbers;
