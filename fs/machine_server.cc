@@ -126,12 +126,22 @@ MachineServer::Snapshot& MachineServer::SnapshotOf(uint64_t handle) {
   return oldest;
 }
 
+Result<std::string> MachineServer::TextOf(size_t file) {
+  Computed& computed = computed_[file];
+  const auto now = std::chrono::steady_clock::now();
+  if (!computed.text.empty() && now - computed.at < kFresh) return computed.text;
+  computed.text.clear();
+  auto text = view_.Text(file);
+  if (text) computed = {now, *text};
+  return text;
+}
+
 void MachineServer::Read(const Request& request) {
   fuse_read_in in{};
   if (!request.Get(in) || !IsFile(request.header.nodeid)) return Refuse(request, EINVAL);
   Snapshot& snapshot = SnapshotOf(in.fh);
   if (in.offset == 0 || snapshot.handle != in.fh) {
-    auto text = view_.Text(request.header.nodeid - kFirstFile);
+    auto text = TextOf(request.header.nodeid - kFirstFile);
     if (!text) return Refuse(request, text.error().Errno());
     snapshot = {in.fh, std::move(*text)};
   }

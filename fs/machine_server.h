@@ -2,10 +2,12 @@
 // apart from the tenant's root: a reader of /proc/meminfo waits neither for its disk nor for its
 // lock. It speaks the few messages that read-only files need by itself (linux/fuse.h); everything
 // else is ENOSYS. Each file is computed at the first read of an open descriptor, and again at each
-// read from its start. Not thread-safe: the thread that waits for the end of the server runs it.
+// read from its start, unless that was less than 10 ms ago. Not thread-safe: the thread that waits
+// for the end of the server runs it.
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -43,6 +45,7 @@ class MachineServer {
   void Lookup(const Request& request);
   void Read(const Request& request);
   Snapshot& SnapshotOf(uint64_t handle);
+  Result<std::string> TextOf(size_t file);
   void Reply(const Request& request, const void* body, size_t size) const;
   void Refuse(const Request& request, int error) const;
 
@@ -56,6 +59,13 @@ class MachineServer {
   // that reads more files at once than this gets pieces of several; nobody keeps memory of ours.
   std::array<Snapshot, 8> snapshots_;
   size_t next_ = 0;
+  // A loop of reads costs the reading of the host's files no more often than this.
+  static constexpr std::chrono::milliseconds kFresh{10};
+  struct Computed {
+    std::chrono::steady_clock::time_point at;
+    std::string text;  // empty: none
+  };
+  std::array<Computed, MachineView::kFiles.size()> computed_;
 };
 
 }  // namespace bailey::fs
