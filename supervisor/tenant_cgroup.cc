@@ -164,9 +164,20 @@ Status TenantCgroup::SetMemory(const Limits& limits) const {
   return Enforce(with_swap, value, PageSize());
 }
 
+// What the servers hold for a tenant grows with what the tenant may hold itself.
+Status TenantCgroup::SetServersMemory(uint64_t tenants_bytes) const {
+  const bool v1 = host_.IsV1(Controller::kMemory);
+  const std::string none = v1 ? "-1" : "max";
+  return Enforce(host_.Of(Controller::kMemory, name_ + "/servers") +
+                     (v1 ? "/memory.limit_in_bytes" : "/memory.max"),
+                 tenants_bytes == 0 ? none : std::to_string(tenants_bytes + kServersMemory),
+                 PageSize());
+}
+
 Status TenantCgroup::SetLimits(const Limits& limits) const {
   BAILEY_TRY(SetCpu(limits.cpu));
   BAILEY_TRY(SetMemory(limits));
+  BAILEY_TRY(SetServersMemory(limits.memory_bytes));
   return Enforce(host_.Of(Controller::kPids, name_ + "/tenant") + "/pids.max", OrMax(limits.pids));
 }
 

@@ -1,6 +1,7 @@
 // TenantCgroup: NAME/{tenant,servers} on every hierarchy of the host. `tenant` is what is frozen
 // and killed, and what memory and pids limits hold; `servers` has bailey-fs, bailey-netproxy and
-// the launcher; cpu limits both together, since the servers work for the tenant alone.
+// the launcher; cpu limits both together, since the servers work for the tenant alone. A tenant
+// with a memory limit has one for its servers, too.
 //
 // Creating it twice is the same as once. Nothing is removed by a destructor: a group outlives the
 // process that made it, and whoever stops the tenant calls Remove(). Not thread-safe.
@@ -25,6 +26,10 @@ class TenantCgroup {
   static Result<TenantCgroup> Create(const CgroupHost& host, const std::string& name);
   // An existing one, or one that is gone: for clearing. Opens nothing.
   static TenantCgroup Existing(const CgroupHost& host, const std::string& name);
+
+  // What bailey-fs and bailey-netproxy together may take above the tenant's memory limit, if it has
+  // one: far more than they need, but a tenant that makes them grow ends itself, not the host.
+  static constexpr uint64_t kServersMemory = 1ULL << 30;  // bytes
 
   // Sets cpu, memory and pids and reads each back; EIO if the kernel holds something else.
   // Memory below what is used now makes the kernel reclaim, then refuse with EBUSY (v1).
@@ -71,6 +76,7 @@ class TenantCgroup {
   Status AwaitEmpty(const std::string& group, std::chrono::milliseconds at_most) const;
   Status SetCpu(double cores) const;
   Status SetMemory(const Limits& limits) const;
+  Status SetServersMemory(uint64_t tenants_bytes) const;
   std::vector<std::string> Directories() const;  // parents first, without the instance's
 
   CgroupHost host_;

@@ -299,6 +299,11 @@ TEST(Life, LimitsChangeLiveAndAreReadBack) {
   ASSERT_TRUE(held);
   EXPECT_EQ(held->pids, 50U);
   EXPECT_DOUBLE_EQ(held->cpu, 0.5);
+  const auto servers =
+      ReadFile(host->Of(Controller::kMemory, world.config.cgroup + "/servers") +
+               (host->IsV1(Controller::kMemory) ? "/memory.limit_in_bytes" : "/memory.max"));
+  ASSERT_TRUE(servers);
+  EXPECT_EQ(std::stoull(*servers), (64ULL << 20) + TenantCgroup::kServersMemory);
   const json::object bad = world.Ask({{"op", "set"}, {"limits", {{"pids", -1}}}});
   EXPECT_EQ(bad.at("ok"), false);
 }
