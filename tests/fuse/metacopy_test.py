@@ -314,10 +314,10 @@ class DataFollow(MetacopyTest):
     def while_copying(self):
         """The data are copied, and the attributes that this takes away not yet restored."""
         self.change()
-        child = in_background(lambda: os.close(os.open(self.path("d/f"), os.O_RDWR)))
         tracer = Tracer(self.mounted.server.pid)
+        child = in_background(lambda: os.close(os.open(self.path("d/f"), os.O_RDWR)))
+        tracer.hold(FDATASYNC, child)
         try:
-            tracer.hold(FDATASYNC, child)
             self.assertIn("trusted.bailey.completing", os.listxattr(self.in_upper("d/f")))
             self.assertNotIn("security.capability", os.listxattr(self.in_upper("d/f")))
             yield self.path("d/f")
