@@ -76,18 +76,26 @@ void NetProxy::OnMessage() {
   auto message = ReceiveMessage(link_.get());
   if (!message) {
     if (message.error().Errno() == EAGAIN) return;
-    // It has closed the link, and is about to end: until then nothing more comes.
-    if (message.error().Errno() == EPIPE) return CloseLink();
+    if (message.error().Errno() == EPIPE) return OnHangUp();
   }
   Status served = message ? Status() : Status(message.error());
   if (served) {
     const auto parsed = ParseProxyMessage(message->text, message->fds.size());
     served = parsed ? Serve(*parsed, std::move(message->fds)) : Status(parsed.error());
   }
-  if (served) return;
-  LogWarning("bailey-netproxy is ended: " + served.error().Message());
+  if (!served) End(served.error().Message());
+}
+
+// It has closed the link, and is about to end: until then nothing more comes.
+void NetProxy::OnHangUp() {
+  CloseLink();
+  own_end_ = loop_.After(kAwaitOwnEnd, [this] { End("it has closed its link and lives on"); });
+}
+
+void NetProxy::End(const std::string& why) {
+  if (!process_ || !process_->running()) return;
   process_->Kill();
-  OnDeath(served.error().Message());
+  OnDeath("is ended: " + why);
 }
 
 Status NetProxy::Serve(const ProxyMessage& message, std::vector<UniqueFd> fds) {
@@ -97,8 +105,8 @@ Status NetProxy::Serve(const ProxyMessage& message, std::vector<UniqueFd> fds) {
   if (const auto* inside = std::get_if<InsideRequest>(&message))
     return GiveInsideSockets(inside->count);
   if (const auto* dropped = std::get_if<UnlistenRequest>(&message))
-    listeners_.erase(dropped->port);
-  else if (std::holds_alternative<DrainedReport>(message))
+    return CloseListeners([dropped](PublishedPort port) { return port == dropped->port; });
+  if (std::holds_alternative<DrainedReport>(message))
     OnDrained();
   else
     OnReady();
@@ -106,6 +114,8 @@ Status NetProxy::Serve(const ProxyMessage& message, std::vector<UniqueFd> fds) {
 }
 
 Status NetProxy::Keep(const KeepRequest& request, std::vector<UniqueFd> fds) {
+  // It holds the tenant's BPF in place: a proxy that serves may put nothing else there.
+  if (was_ready_) return Errno("keep descriptors of a proxy that serves", EPERM);
   for (size_t i = 0; i < fds.size(); ++i) kept_[request.names[i]] = std::move(fds[i]);
   if (kept_.size() > kMaxKeptFds) return Errno("keep descriptors", E2BIG);
   return {};
@@ -142,11 +152,7 @@ Status NetProxy::Restart() {
   if (!was_ready_ || stopped_) return Errno("the proxy does not run yet", ESRCH);
   restarting_ = true;
   if (!link_) return {};  // it has just died: the next one comes by itself
-  drain_deadline_ = loop_.After(kMayTakeToDrain, [this] {
-    LogWarning("bailey-netproxy does not make way and is ended");
-    process_->Kill();
-    OnDeath("was ended");
-  });
+  drain_deadline_ = loop_.After(kMayTakeToDrain, [this] { End("it does not make way"); });
   return SendMessage(link_.get(), R"({"op":"drain"})");
 }
 
@@ -175,6 +181,7 @@ void NetProxy::OnReady() {
 void NetProxy::OnDeath(const std::string& how) {
   CloseLink();
   loop_.Cancel(std::exchange(drain_deadline_, 0));
+  loop_.Cancel(std::exchange(own_end_, 0));
   if (stopped_) return;
   if (!was_ready_) return events_.failed(Invalid("bailey-netproxy " + how));
   const auto pause = backoff_.Next(EventLoop::Clock::now() - spawned_at_);
@@ -194,11 +201,23 @@ Status NetProxy::Reconfigure(std::string network) {
 }
 
 void NetProxy::CloseUnpublished() {
-  std::erase_if(listeners_, [this](const auto& each) {
-    if (MayPublish(setup_.config.publish, each.first)) return false;
-    Silence(each.first.transport, each.second.get());  // the proxy has it as well
+  const Status closed = CloseListeners(
+      [this](PublishedPort port) { return !MayPublish(setup_.config.publish, port); });
+  if (!closed) End(closed.error().Message());
+}
+
+// The proxy has them as well, whatever it says. If one cannot be silenced, those who may hold it
+// must not live on: earlier proxies are ended here, the one that runs by our caller.
+Status NetProxy::CloseListeners(const std::function<bool(PublishedPort)>& which) {
+  Status all;
+  std::erase_if(listeners_, [&](const auto& each) {
+    if (!which(each.first)) return false;
+    if (const Status silenced = Silence(each.first.transport, each.second.get()); !silenced)
+      all = silenced.error().Within("port " + each.first.ToString());
     return true;
   });
+  if (!all) draining_.clear();
+  return all;
 }
 
 void NetProxy::CloseLink() {
@@ -212,6 +231,7 @@ void NetProxy::Stop() {
   restarting_ = false;
   loop_.Cancel(respawn_);
   loop_.Cancel(drain_deadline_);
+  loop_.Cancel(own_end_);
   draining_.clear();
   // Before the proxy: what arrives from now on is refused, not queued for nobody.
   listeners_.clear();

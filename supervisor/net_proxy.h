@@ -51,7 +51,8 @@ class NetProxy {
   Status Start(UniqueFd netns, std::string network);
   // The policy has changed: the running proxy is told, and the next one starts with it.
   Status Reconfigure(std::string network);
-  // The spec's ports have changed: listeners that it no longer allows are shut, whoever holds them.
+  // The spec's ports have changed: listeners that it no longer allows are shut, whoever holds them;
+  // where that cannot be, the proxies are ended.
   void CloseUnpublished();
   // Has a fresh proxy, of the program as it is on disk now, take over: the old one takes nothing
   // new and lives on until its last connection has ended. No connection is refused meanwhile. EBUSY
@@ -69,10 +70,13 @@ class NetProxy {
   Status Keep(const KeepRequest& request, std::vector<UniqueFd> fds);
   Status GiveListener(PublishedPort port);
   Status GiveInsideSockets(size_t count);
+  Status CloseListeners(const std::function<bool(PublishedPort)>& which);
   void OnReady();
   void OnDrained();
+  void OnHangUp();
   void OnEnd(const ServerProcess* process, int status);
   void OnDeath(const std::string& how);
+  void End(const std::string& why);
   void CloseLink();
 
   EventLoop& loop_;
@@ -93,7 +97,7 @@ class NetProxy {
   bool was_ready_ = false, stopped_ = false, restarting_ = false;
   Backoff backoff_;
   EventLoop::Clock::time_point spawned_at_;
-  EventLoop::TimerId respawn_ = 0, drain_deadline_ = 0;
+  EventLoop::TimerId respawn_ = 0, drain_deadline_ = 0, own_end_ = 0;
 };
 
 }  // namespace bailey::supervisor

@@ -25,17 +25,12 @@ Result<uint64_t> Number(const json::object& message, const char* key, uint64_t m
   return number;
 }
 
-// A number for a port of TCP's, "53/udp" for one of UDP's.
 Result<PublishedPort> Port(const json::object& message) {
   const json::value* value = message.if_contains("port");
-  if (value != nullptr && value->is_string()) {
-    auto port = PublishedPort::Parse(std::string_view(value->get_string()));
-    if (!port) return Refuse("port");
-    return port;
-  }
-  const auto number = Number(message, "port", 65535);
-  if (!number) return number.error();
-  return PublishedPort{Transport::kTcp, static_cast<uint16_t>(*number)};
+  if (value == nullptr || !value->is_string()) return Refuse("port");
+  auto port = PublishedPort::Parse(std::string_view(value->get_string()));
+  if (!port) return Refuse("port");
+  return port;
 }
 
 Result<ProxyMessage> ParseKeep(const json::object& message, size_t fds) {

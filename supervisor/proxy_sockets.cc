@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/namespaces.h"
 
 namespace bailey::supervisor {
@@ -45,16 +47,20 @@ Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, ui
   return socket;
 }
 
-void Silence(Transport transport, int socket) {
+Status Silence(Transport transport, int socket) {
   if (transport == Transport::kTcp) {
-    ::shutdown(socket, SHUT_RDWR);
-    return;
+    // ENOTCONN: it was shut before.
+    if (::shutdown(socket, SHUT_RDWR) != 0 && errno != ENOTCONN) return Errno("shutdown");
+    return {};
   }
   sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
   const sock_fprog nothing{1, &drop};
   const int on = 1;
-  ::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof nothing);
-  ::setsockopt(socket, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
+  if (::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof nothing) != 0)
+    return Errno("SO_ATTACH_FILTER");
+  if (::setsockopt(socket, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) != 0)
+    return Errno("SO_LOCK_FILTER");
+  return {};
 }
 
 Result<std::vector<UniqueFd>> MakeInsideSockets(int netns, int family, size_t count) {

@@ -16,8 +16,9 @@ namespace bailey::supervisor {
 // here.
 Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, uint32_t owner);
 
-// Nothing arrives at a published socket any more, whoever else has a descriptor of it.
-void Silence(Transport transport, int socket);
+// Nothing arrives at a published socket any more, whoever else has a descriptor of it. EPERM if one
+// of those has locked a filter of its own on it (SO_LOCK_FILTER).
+Status Silence(Transport transport, int socket);
 
 // Unbound TCP sockets in `netns` that may take any address for their own (IP_TRANSPARENT), so that
 // the proxy can connect to the tenant under the client's. Non-blocking.

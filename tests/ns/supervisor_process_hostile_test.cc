@@ -1,8 +1,9 @@
 // A proxy that was taken over, played by hostile_proxy: it gets nothing beyond its tenant.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
-#include <filesystem>
+#include <cerrno>
 
 #include "base/counters.h"
 #include "base/files.h"
@@ -48,15 +49,53 @@ TEST_P(Misbehaviour, EndsTheProxyAndHereTheStart) {
 INSTANTIATE_TEST_SUITE_P(Modes, Misbehaviour,
                          testing::Values("garbage", "foreign address", "greed", "hoard", "deaf"));
 
-TEST(HostileProxy, IsStartedAgainWhenItMisbehavesLater) {
+uint64_t Restarts(const World& world) {
+  return world.Counter(2, static_cast<size_t>(SupervisorCounter::kProxyRestarts));
+}
+
+class LaterMisbehaviour : public testing::TestWithParam<const char*> {};
+
+TEST_P(LaterMisbehaviour, EndsTheProxyWhichIsStartedAgain) {
   World world;
-  TakeOver(world, "ready, then garbage");
+  TakeOver(world, GetParam());
   ASSERT_EQ(world.Start()["state"], "running");
-  EXPECT_TRUE(Eventually([&] {
-    return world.Counter(2, static_cast<size_t>(SupervisorCounter::kProxyRestarts)) >= 2;
-  }));
+  EXPECT_TRUE(Eventually([&] { return Restarts(world) >= 2; }));
   EXPECT_EQ(world.Status().at("state"), "running");
   EXPECT_EQ(world.Exec({"true"}).exit, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, LaterMisbehaviour,
+                         testing::Values("ready, then garbage", "ready, then keep",
+                                         "ready, then silence"));
+
+// 0 or an errno.
+int Try(int (*call)(int, const sockaddr*, socklen_t), int type, const Endpoint& place) {
+  const UniqueFd socket(::socket(place.address.family(), type | SOCK_CLOEXEC, 0));
+  sockaddr_storage address{};
+  const socklen_t size = place.ToSockaddr(&address);
+  return call(socket.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 ? 0 : errno;
+}
+
+TEST(HostileProxy, CannotHoldAPortThatIsPublishedNoMore) {
+  World world;
+  TakeOver(world, "locks its socket");
+  world.config.publish = {PublishRule(Transport::kUdp, 81, 81)};
+  ASSERT_EQ(world.Start()["state"], "running");
+  const Endpoint place{world.config.ip, 81};
+  EXPECT_EQ(Try(::bind, SOCK_DGRAM, place), EADDRINUSE);
+  EXPECT_EQ(world.Ask({{"op", "set"}, {"publish", json::array{80}}}).at("ok"), true);
+  EXPECT_EQ(Try(::bind, SOCK_DGRAM, place), 0);
+  EXPECT_TRUE(Eventually([&] { return Restarts(world) == 1; }));
+}
+
+TEST(HostileProxy, CannotServeByAListenerThatItGaveUp) {
+  World world;
+  TakeOver(world, "holds what it gave up");
+  world.config.publish = {81};
+  ASSERT_EQ(world.Start()["state"], "running");
+  EXPECT_TRUE(Eventually([&] {
+    return Try(::connect, SOCK_STREAM, {world.config.ip, 81}) == ECONNREFUSED;
+  }));
 }
 
 }  // namespace

@@ -2,12 +2,16 @@
 // it shall do is in its configuration, which the supervisor passes on unread: {"mode":"…"}. What
 // came of it goes to stderr, the supervisor's log.
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/files.h"
 #include "base/message.h"
@@ -23,15 +27,26 @@ int NumberAfter(int argc, char** argv, const char* flag) {
   return -1;
 }
 
-void AskForListener(int control, int port) {
-  if (!SendMessage(control, R"({"op":"listener","port":")" + std::to_string(port) + "\"}")) return;
-  const auto reply = ReceiveMessage(control);
-  if (!reply) return Say("no reply");
+// What the supervisor answers to it, and the descriptor.
+UniqueFd AskForListener(int control, const std::string& port) {
+  if (!SendMessage(control, R"({"op":"listener","port":")" + port + "\"}")) return {};
+  auto reply = ReceiveMessage(control);
+  if (!reply) return Say("no reply"), UniqueFd();
   const auto body = boost::json::parse(reply->text).as_object();
-  std::string text = std::to_string(port) + " errno " +
-                     std::to_string(boost::json::value_to<int>(body.at("errno")));
+  std::string text =
+      port + " errno " + std::to_string(boost::json::value_to<int>(body.at("errno")));
   for (const UniqueFd& fd : reply->fds) text += " at " + LocalPlace(fd);
   Say(text);
+  return reply->fds.empty() ? UniqueFd() : std::move(reply->fds[0]);
+}
+
+// Whatever the supervisor does to it later, it goes on receiving.
+void LockFilter(const UniqueFd& socket) {
+  sock_filter pass = BPF_STMT(BPF_RET | BPF_K, 65535);
+  const sock_fprog all{1, &pass};
+  const int on = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
 }
 
 void KeepMany(int control, int count) {
@@ -42,23 +57,39 @@ void KeepMany(int control, int count) {
   }
 }
 
+void Send(int control, const char* text, const std::vector<int>& fds = {}) {
+  [[maybe_unused]] const Status sent = SendMessage(control, text, fds);
+}
+
+// Before it was ever ready.
 void Misbehave(const std::string& mode, int control) {
-  const auto send = [control](const char* text) {
-    [[maybe_unused]] const Status sent = SendMessage(control, text);
-  };
-  if (mode == "ports")
-    for (const int port : {80, 81, 1}) AskForListener(control, port);
-  if (mode == "garbage") send("{\"op\":");
-  if (mode == "foreign address") send(R"({"op":"listener","port":"127.0.0.1:80"})");
-  if (mode == "greed") send(R"({"op":"inside","count":100000})");
+  if (mode == "garbage") Send(control, "{\"op\":");
+  if (mode == "foreign address") Send(control, R"({"op":"listener","port":"127.0.0.1:80"})");
+  if (mode == "greed") Send(control, R"({"op":"inside","count":100000})");
   if (mode == "hoard") KeepMany(control, 200);
   if (mode == "deaf")  // asks and never reads: the answers must not pile up, nor hold anybody up
-    for (int i = 0; i < 100'000; ++i) send(R"({"op":"inside","count":60})");
-  if (mode == "ready, then garbage") {
-    send(R"({"op":"ready"})");
-    send("garbage");
+    for (int i = 0; i < 100'000; ++i) Send(control, R"({"op":"inside","count":60})");
+}
+
+// Once it serves. Returns never.
+[[noreturn]] void Serve(const std::string& mode, int control) {
+  std::vector<UniqueFd> held;
+  if (mode == "ports")
+    for (const char* port : {"80", "81", "1"}) AskForListener(control, port);
+  if (mode == "holds what it gave up") held.push_back(AskForListener(control, "81"));
+  if (mode == "locks its socket") {
+    held.push_back(AskForListener(control, "81/udp"));
+    LockFilter(held.back());
   }
-  if (mode == "ports") send(R"({"op":"ready"})");
+  Send(control, R"({"op":"ready"})");
+  if (mode == "ready, then garbage") Send(control, "garbage");
+  if (mode == "ready, then keep") {
+    const UniqueFd other(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    Send(control, R"({"op":"keep","names":["link.connect4"]})", {other.get()});
+  }
+  if (mode == "ready, then silence") ::close(control);
+  if (mode == "holds what it gave up") Send(control, R"({"op":"unlisten","port":"81"})");
+  for (;;) ::pause();
 }
 
 // As the proxy itself when it serves: no ids of the host's, and with them no capability.
@@ -76,12 +107,12 @@ int Run(int argc, char** argv) {
     Eavesdropper eavesdropper(plan);
     if (!DropPrivileges(NumberAfter(argc, argv, "--uid"))) return 1;
     Speaker(plan, control).Run();
-    [[maybe_unused]] const auto sent = SendMessage(control, R"({"op":"ready"})");
+    Send(control, R"({"op":"ready"})");
     eavesdropper.Run();
   }
-  Misbehave(boost::json::value_to<std::string>(plan.at("mode")), control);
-  ::pause();
-  return 0;
+  const auto mode = boost::json::value_to<std::string>(plan.at("mode"));
+  Misbehave(mode, control);
+  Serve(mode, control);
 }
 
 }  // namespace

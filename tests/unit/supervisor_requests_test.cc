@@ -12,13 +12,13 @@ TEST(ProxyMessage, TakesWhatTheContractNames) {
   ASSERT_TRUE(keep);
   EXPECT_EQ(std::get<KeepRequest>(*keep).names.size(), 2U);
   EXPECT_TRUE(std::holds_alternative<ReadyReport>(*ParseProxyMessage(R"({"op":"ready"})", 0)));
-  const auto listener = ParseProxyMessage(R"({"op":"listener","port":80})", 0);
+  const auto listener = ParseProxyMessage(R"({"op":"listener","port":"80"})", 0);
   ASSERT_TRUE(listener);
   EXPECT_EQ(std::get<ListenerRequest>(*listener).port.ToString(), "80");
   const auto udp = ParseProxyMessage(R"({"op":"listener","port":"53/udp"})", 0);
   ASSERT_TRUE(udp);
   EXPECT_EQ(std::get<ListenerRequest>(*udp).port, (PublishedPort{Transport::kUdp, 53}));
-  const auto gone = ParseProxyMessage(R"({"op":"unlisten","port":65535})", 0);
+  const auto gone = ParseProxyMessage(R"({"op":"unlisten","port":"65535"})", 0);
   ASSERT_TRUE(gone);
   EXPECT_EQ(std::get<UnlistenRequest>(*gone).port.port, 65535);
   const auto inside = ParseProxyMessage(R"({"op":"inside","count":64})", 0);
@@ -43,14 +43,14 @@ TEST(ProxyMessage, RefusesEverythingElse) {
       {R"({"op":"keep","names":["a=b"]})", 1},  // would be read as another argument
       {R"({"op":"keep","names":[1]})", 1},
       {R"({"op":"listener"})", 0},
-      {R"({"op":"listener","port":0})", 0},
-      {R"({"op":"listener","port":65536})", 0},
-      {R"({"op":"listener","port":-1})", 0},
+      {R"({"op":"listener","port":80})", 0},
+      {R"({"op":"listener","port":"65536"})", 0},
+      {R"({"op":"listener","port":"-1"})", 0},
       {R"({"op":"listener","port":"0"})", 0},
       {R"({"op":"listener","port":"80-81"})", 0},
       {R"({"op":"listener","port":"80/sctp"})", 0},
       {R"({"op":"listener","port":"127.0.0.1:80"})", 0},
-      {R"({"op":"listener","port":80.5})", 0},
+      {R"({"op":"listener","port":"80.5"})", 0},
       {R"({"op":"inside","count":0})", 0},
       {R"({"op":"inside","count":65})", 0},
   };
