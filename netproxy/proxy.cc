@@ -168,6 +168,7 @@ Status Proxy::ApplyPolicy() {
   const std::vector<KernelPrefix> kernel = KernelPolicy(*policy);
   gatekeeper_.SetPolicy(std::move(policy));
   flows_.KeepOnly([this](const Endpoint& to) { return gatekeeper_.StillAllowsUdp(to); });
+  if (draining_) return {};  // what is in the kernel is another's
   published_datagrams_.ApplyPolicy();
   return FillEgressTries(parts_.kept.Get(kEgress4Map), parts_.kept.Get(kEgress6Map), kernel);
 }
@@ -185,7 +186,7 @@ void Proxy::OnConfig(std::string_view message) {
   config_ = std::move(*config);
   ApplyLimits();
   dns_.SetResolvers(config_.resolvers);
-  publisher_.SetRules(config_.publish);
+  if (!draining_) publisher_.SetRules(config_.publish);
   if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
 }
 

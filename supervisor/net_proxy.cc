@@ -196,8 +196,13 @@ void NetProxy::OnDeath(const std::string& how) {
 Status NetProxy::Reconfigure(std::string network) {
   network_ = std::move(network);
   if (guard_) BAILEY_TRY(guard_->SetResolvers(ResolversIn(network_)));
+  const std::string message = R"({"op":"config","network":)" + network_ + "}";
+  // What they have begun goes on within the same limits. One that cannot be told is ended.
+  std::erase_if(draining_, [&message](const Draining& each) {
+    return !SendMessage(each.link.get(), message);
+  });
   if (!link_) return {};  // between two proxies: the next one reads it
-  return SendMessage(link_.get(), R"({"op":"config","network":)" + network_ + "}");
+  return SendMessage(link_.get(), message);
 }
 
 void NetProxy::CloseUnpublished() {

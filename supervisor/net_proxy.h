@@ -49,7 +49,7 @@ class NetProxy {
 
   // `netns`: the tenant's network namespace.
   Status Start(UniqueFd netns, std::string network);
-  // The policy has changed: the running proxy is told, and the next one starts with it.
+  // The policy has changed: the proxies that run are told, and the next one starts with it.
   Status Reconfigure(std::string network);
   // The spec's ports have changed: listeners that it no longer allows are shut, whoever holds them;
   // where that cannot be, the proxies are ended.

@@ -70,6 +70,22 @@ TEST(RestartOfTheProxy, RefusesNobodyAndEndsNoConnection) {
   EXPECT_TRUE(world.Leftovers().empty());
 }
 
+TEST(RestartOfTheProxy, WhatTheOldOneStillServesObeysNewLimits) {
+  World world;
+  world.config.process.start = {"/bin/httpd", "-f", "-p", "80", "-h", "/www"};
+  ASSERT_EQ(world.Start()["state"], "running");
+  ASSERT_TRUE(Eventually([&] { return world.Fetch().find("a page") != std::string::npos; }));
+  const UniqueFd open = ConnectTo(world);
+  ASSERT_TRUE(WriteAll(open.get(), "GET /index.html HTTP/1.0\r\n"));
+  EXPECT_EQ(world.Ask({{"op", "restart"}, {"server", "net"}}).at("ok"), true);
+  const boost::json::object network{{"tenant", world.config.name},
+                                    {"ip", world.config.ip.ToString()},
+                                    {"limits", {{"idleTimeoutMs", 500}}}};
+  EXPECT_EQ(world.Ask({{"op", "set"}, {"network", network}}).at("ok"), true);
+  EXPECT_EQ(ReadToEnd(open), "");
+  EXPECT_NE(errno, EAGAIN) << "it was not ended";
+}
+
 TEST(RestartOfTheProxy, AProxyThatDoesNotMakeWayIsReplaced) {
   World world;
   world.config.process.start = {"/bin/httpd", "-f", "-p", "80", "-h", "/www"};
