@@ -15,6 +15,9 @@ namespace bailey::netproxy {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{1000}, kLastRetry{60'000};
+// Answers that we have not read fill the supervisor's side of the link, which does not wait.
+constexpr size_t kMostAsked = 32;
+constexpr size_t kMostRemembered = 4096;  // refused ports that nobody listens on any more
 
 // A withdrawn listener has been shut down; a withdrawn UDP socket is looked after by LookAtAll().
 bool IsListening(Transport transport, int socket) {
@@ -126,52 +129,73 @@ bool Publisher::IsWanted(PublishedPort port) const {
 
 void Publisher::Settle(PublishedPort port) {
   const auto found = ports_.find(port);
+  const auto state = found == ports_.end() ? Port::State::kForgiven : found->second.state;
   if (IsWanted(port)) {
-    if (found == ports_.end()) Ask(port);
+    if (state == Port::State::kForgiven) Ask(port);
     return;
   }
-  // An answer that is still to come is dealt with when it comes.
-  if (found != ports_.end() && found->second.state != Port::State::kAsked) Withdraw(port);
+  // An answer that is still to come is dealt with when it comes. A refusal is remembered, so that
+  // binding and closing in a loop does not ask ever again.
+  if (state == Port::State::kWaiting || state == Port::State::kPublished) Withdraw(port);
 }
 
 void Publisher::Ask(PublishedPort port) {
-  ports_[port].state = Port::State::kAsked;
+  Port& entry = ports_[port];
+  loop_.Cancel(entry.retry);
+  if (asked_ == kMostAsked) {
+    entry.state = Port::State::kWaiting;
+    waiting_.insert(port);
+    return;
+  }
+  ++asked_;
+  entry.state = Port::State::kAsked;
   options_.ask_for_listener(port);
 }
 
 void Publisher::OnListener(PublishedPort port, int error, UniqueFd listener) {
   const auto found = ports_.find(port);
   if (found == ports_.end() || found->second.state != Port::State::kAsked) return;
+  --asked_;
   if (error == 0 && listener) {
     const Status served = options_.serve(port, std::move(listener));
     if (!served) LogError(served.error().Message());
-    found->second.state = Port::State::kPublished;
+    found->second = {Port::State::kPublished, {}, 0};
     CountPublished();
-    return Settle(port);
+    Settle(port);
+  } else {
+    if (IsWanted(port))
+      LogWarning("port " + port.ToString() +
+                 " is not published: " + std::generic_category().message(error));
+    Refused(port);
   }
-  if (!IsWanted(port)) {
-    ports_.erase(found);
-    return;
-  }
-  LogWarning("port " + port.ToString() +
-             " is not published: " + std::generic_category().message(error));
-  Retry(port);
+  while (!waiting_.empty() && asked_ < kMostAsked) Ask(waiting_.extract(waiting_.begin()).value());
 }
 
-void Publisher::Retry(PublishedPort port) {
+void Publisher::Refused(PublishedPort port) {
   Port& entry = ports_[port];
   entry.state = Port::State::kRefused;
   entry.retry_after = std::clamp(entry.retry_after * 2, kFirstRetry, kLastRetry);
-  entry.retry = loop_.After(entry.retry_after, [this, port] { Ask(port); });
+  entry.retry = loop_.After(entry.retry_after, [this, port] { Retry(port); });
+}
+
+void Publisher::Retry(PublishedPort port) {
+  if (IsWanted(port)) return Ask(port);
+  if (ports_.size() > kMostRemembered) {
+    ports_.erase(port);
+    return;
+  }
+  Port& entry = ports_[port];
+  entry.state = Port::State::kForgiven;
+  entry.retry = loop_.After(kLastRetry, [this, port] { ports_.erase(port); });
 }
 
 void Publisher::Withdraw(PublishedPort port) {
   const auto found = ports_.find(port);
-  loop_.Cancel(found->second.retry);
   if (found->second.state == Port::State::kPublished) {
     options_.withdraw(port);
     options_.give_up_listener(port);
   }
+  waiting_.erase(port);
   ports_.erase(found);
   CountPublished();
 }

@@ -2,7 +2,7 @@
 // host, at the tenant's IP and the same port, as far as the configuration allows. Events of the
 // `listening` program say which socket has come or gone; sock_diag says what it is bound to. A port
 // that the host will not give (taken by somebody else) is asked for again, ever more slowly, while
-// the tenant listens on it. Runs on the loop's thread.
+// the tenant listens on it, and as slowly if it closes and listens anew. Runs on the loop's thread.
 #pragma once
 
 #include <chrono>
@@ -55,7 +55,13 @@ class Publisher {
 
  private:
   struct Port {
-    enum class State { kAsked, kPublished, kRefused } state = State::kAsked;
+    enum class State {
+      kWaiting,  // until fewer are asked for
+      kAsked,
+      kPublished,
+      kRefused,   // asked for again after a while, not before
+      kForgiven,  // may be asked for; but when that was refused last is not forgotten yet
+    } state = State::kForgiven;
     std::chrono::milliseconds retry_after{};
     EventLoop::TimerId retry = 0;
   };
@@ -70,6 +76,7 @@ class Publisher {
   bool IsWanted(PublishedPort port) const;
   void Settle(PublishedPort port);
   void Ask(PublishedPort port);
+  void Refused(PublishedPort port);
   void Retry(PublishedPort port);
   void Withdraw(PublishedPort port);
   void CountPublished();
@@ -79,6 +86,8 @@ class Publisher {
   PublisherOptions options_;
   std::map<PublishedPort, std::set<uint64_t>> listening_;  // cookies of sockets that serve the IP
   std::map<PublishedPort, Port> ports_;
+  size_t asked_ = 0;                 // of `ports_`
+  std::set<PublishedPort> waiting_;  // likewise
 };
 
 }  // namespace bailey::netproxy

@@ -165,6 +165,22 @@ TEST(Publish, APortThatTheHostUsesIsTriedAgain) {
   });
 }
 
+// Whoever binds and closes in a loop what the host will not give must not have us ask in a loop.
+TEST(Publish, ARefusalOutlivesTheSocket) {
+  InWorld([] {
+    World world;
+    const UniqueFd taken = world.Host(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(taken, At(kTenantIp, 53)), 0);
+    for (int i = 0; i < 100; ++i) {
+      const UniqueFd socket = world.Tenant(SOCK_DGRAM);
+      ASSERT_EQ(BindAt(socket, At("0.0.0.0", 53)), 0);
+      ::usleep(10'000);
+    }
+    EXPECT_GE(world.listeners_asked(), 1);
+    EXPECT_LE(world.listeners_asked(), 10);
+  });
+}
+
 TEST(Publish, ManyPortsAtOnce) {
   InWorld([] {
     World world;

@@ -292,6 +292,7 @@ void World::OnMessage(Message message) {
     ready_ = true;
     changed_.notify_all();
   } else if (op == "listener") {
+    ++listeners_asked_;
     GiveListener(link_.get(), *PublishedPort::Parse(object.at("port").as_string()));
   } else if (op == "unlisten") {
     listeners_.erase(*PublishedPort::Parse(object.at("port").as_string()));

@@ -9,6 +9,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -68,6 +69,7 @@ class World {
   ProxyConfig& config() { return config_; }
   uint64_t Count(NetCounter counter) const { return counters_->Get(counter); }
   bool IsPublished(uint16_t port, Transport transport = Transport::kTcp);
+  int listeners_asked() const { return listeners_asked_; }
 
   // False if `condition` does not come true within some seconds.
   static bool Await(const std::function<bool()>& condition);
@@ -103,6 +105,7 @@ class World {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool ready_ = false, gone_ = false;
+  std::atomic<int> listeners_asked_ = 0;
   std::map<std::string, UniqueFd> kept_;
   std::map<PublishedPort, UniqueFd> listeners_;
 };

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "base/capabilities.h"
+#include "base/child_process.h"
 #include "base/counters.h"
 #include "base/files.h"
 #include "supervisor/own_capabilities.h"
 #include "supervisor/tenant_cgroup.h"
+#include "supervisor/tenant_launch.h"
 #include "tests/ns/supervisor_process_world.h"
 
 namespace bailey::supervisor {
@@ -306,6 +308,27 @@ TEST(Life, LimitsChangeLiveAndAreReadBack) {
   EXPECT_EQ(std::stoull(*servers), (64ULL << 20) + TenantCgroup::kServersMemory);
   const json::object bad = world.Ask({{"op", "set"}, {"limits", {{"pids", -1}}}});
   EXPECT_EQ(bad.at("ok"), false);
+}
+
+// While the proxy is held up, it gets more to do than answers fit into its link.
+TEST(Life, AnyNumberOfPortsIsPublishedAtOnce) {
+  constexpr uint64_t kPorts = 600;
+  World world;
+  ASSERT_EQ(world.Start()["state"], "running");
+  const pid_t proxy = world.ServerPid("bailey-netproxy");
+  ASSERT_EQ(::kill(proxy, SIGSTOP), 0);
+  const auto program = LoadInitProgram(ProgramDirectory() + "/wall_probe");
+  ASSERT_TRUE(program);
+  const Session listens =
+      world.Open({{"argv", {"probe", "listen", "20000", std::to_string(kPorts)}}, {"program", true}},
+                 program->get());
+  char said = 0;
+  EXPECT_EQ(::read(listens.ends[1].get(), &said, 1), 1);
+  ASSERT_EQ(::kill(proxy, SIGCONT), 0);
+  EXPECT_TRUE(Eventually([&] {
+    return world.Counter(1, static_cast<size_t>(NetCounter::kPublishedPorts)) == kPorts;
+  }));
+  EXPECT_EQ(world.ServerPid("bailey-netproxy"), proxy);
 }
 
 TEST(Life, PublishedPortsChangeLive) {

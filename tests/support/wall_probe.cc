@@ -360,6 +360,21 @@ void PrintTerminal() {
               controlling >= 0 ? "controls" : std::strerror(errno));
 }
 
+// On so many ports from `first` on; then says so.
+void Listen(int first, int count) {
+  for (int port = first; port < first + count; ++port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return;
+    if (::listen(socket, 1) != 0) return;
+  }
+  std::puts("listening");
+  std::fflush(stdout);
+  for (;;) ::pause();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -402,6 +417,7 @@ int main(int argc, char** argv) {
     std::printf("\n%s\n%s\n%s\n", ::getcwd(cwd, sizeof cwd), ::getenv("HOME"), ::getenv("PATH"));
     return 0;
   }
+  if (what == "listen") return Listen(std::atoi(argv[2]), std::atoi(argv[3])), 1;
 #ifdef __x86_64__
   if (what == "int80") {
     long result = 0;
