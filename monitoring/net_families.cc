@@ -90,9 +90,8 @@ constexpr Row kNetRows[] = {
     {"bailey_tenant_net_refused_total", Counter,
      "Connections and datagrams refused by policy, by reason.", FillRefused},
     {"bailey_tenant_net_limit_hits_total", Counter,
-     "Times that a limit of the network held: connections refused or ended, UDP flows ended for "
-     "new "
-     "ones, transfers that waited for bandwidth.",
+     "Times that a limit of the network held: connections refused or ended, flows of UDP and of "
+     "pings ended for new ones, transfers that waited for bandwidth and datagrams that it dropped.",
      FillLimitHits},
     {"bailey_tenant_net_delayed_connections_total", Counter,
      "Connections that waited for their turn under a connection rate.",

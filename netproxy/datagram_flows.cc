@@ -93,11 +93,13 @@ void DatagramFlows::OnEvents(Place flow, uint32_t events) {
     const auto datagrams = batch_.Receive(flow->socket.get());
     if (!datagrams) return;
     flow->answered = true;
-    counters_.Add(NetCounter::kDatagramsIn, datagrams->size());
     std::array<RawDatagram, DatagramBatch::kMost> inside;
-    for (size_t n = 0; n < datagrams->size(); ++n)
-      inside[n] = {flow->foreign, flow->inside, (*datagrams)[n].payload};
-    SendRawDatagrams(flow->raw, {inside.data(), datagrams->size()});
+    size_t count = 0;
+    for (const Datagram& each : *datagrams)
+      if (relays_.TakeDatagram(Relay::kOutside, each.payload.size()))
+        inside[count++] = {flow->foreign, flow->inside, each.payload};
+    counters_.Add(NetCounter::kDatagramsIn, count);
+    SendRawDatagrams(flow->raw, {inside.data(), count});
     flow->questions -= static_cast<int>(datagrams->size());
     if (flow->foreign.port == kDns && flow->questions <= 0) return Remove(flow);
     if (datagrams->size() < DatagramBatch::kMost) return;

@@ -4,7 +4,8 @@
 // ICMP errors as ICMP errors. Flows end 30 s after the last datagram, 180 s if it was ever
 // answered, and at once when every DNS question is. When there are too many, the socket inside that
 // has the most of them loses the one that it has not used for the longest time: who asks all the
-// world does not cost his neighbours theirs. Runs on the loop's thread.
+// world does not cost his neighbours theirs. What comes in is charged to the bandwidth; what goes
+// out the caller has. Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include "base/ip_address.h"
 #include "base/unique_fd.h"
 #include "netproxy/datagram_batch.h"
+#include "netproxy/relay_table.h"
 
 namespace bailey::netproxy {
 
@@ -27,9 +29,9 @@ class DatagramFlows {
   using Bytes = std::span<const uint8_t>;
 
   // All references outlive this.
-  DatagramFlows(EventLoop& loop, CounterPage<NetCounter>& counters, DatagramBatch& batch,
-                const IpAddress& tenant_ip)
-      : loop_(loop), counters_(counters), batch_(batch), tenant_ip_(tenant_ip) {}
+  DatagramFlows(EventLoop& loop, CounterPage<NetCounter>& counters, RelayTable& relays,
+                DatagramBatch& batch, const IpAddress& tenant_ip)
+      : loop_(loop), counters_(counters), relays_(relays), batch_(batch), tenant_ip_(tenant_ip) {}
   ~DatagramFlows();
   DatagramFlows(const DatagramFlows&) = delete;
   DatagramFlows& operator=(const DatagramFlows&) = delete;
@@ -70,6 +72,7 @@ class DatagramFlows {
 
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
+  RelayTable& relays_;
   DatagramBatch& batch_;
   const IpAddress tenant_ip_;
   size_t limit_ = kMostFlows;

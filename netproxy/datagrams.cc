@@ -1,5 +1,6 @@
 #include "netproxy/datagrams.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.h"
@@ -36,12 +37,16 @@ void Datagrams::OnReadable(int capturing, int raw) {
 }
 
 void Datagrams::OnDatagrams(int raw, const Endpoint& from, const Endpoint& to,
-                            std::span<const Bytes> payloads) {
+                            std::span<Bytes> all) {
   if (!gatekeeper_.SourceIsTenants(from.address)) return;
   if (gatekeeper_.IsDnsStub(to)) {
-    for (const Bytes query : payloads) AskDns(raw, from, to, query);
+    for (const Bytes query : all) AskDns(raw, from, to, query);
     return;
   }
+  std::span<const Bytes> payloads(all.begin(),
+                                  std::remove_if(all.begin(), all.end(), [this](Bytes each) {
+                                    return !relays_.TakeDatagram(Relay::kInside, each.size());
+                                  }));
   const bool published =
       from.address == gatekeeper_.policy().config().ip && ways_.published.Has(from.port);
   if (published) payloads = payloads.subspan(ways_.published.Answer(from.port, to, payloads));

@@ -133,6 +133,7 @@ void Echoes::OnRequest(std::span<const std::byte> record) {
   // The stub of an IPv6 tenant is reached over IPv4; nothing else is.
   if (request->to.family() != own.family()) return;
   if (!gatekeeper_.AllowsEcho(request->to)) return refuse(Unreachable::kProhibited);
+  if (!relays_.TakeDatagram(Relay::kInside, request->icmp.size())) return;
   const Place flow = Find(*request);
   auto icmp = WithId(request->icmp, kEchoIdOffset, flow->real_id);
   if (!own.is_v6()) SetIcmpChecksum(icmp);
@@ -149,7 +150,10 @@ Echoes::Place Echoes::Find(const EchoRequest& request) {
     flows_.splice(flows_.begin(), flows_, flow);
     return flow;
   }
-  if (flows_.size() >= kMostFlows) Remove(std::prev(flows_.end()));
+  if (flows_.size() >= kMostFlows) {
+    counters_.Add(NetCounter::kLimitUdpFlows);
+    Remove(std::prev(flows_.end()));
+  }
   uint16_t id = 0;
   do {  // not to be guessed, so that nobody but who was asked can answer
     BAILEY_CHECK(::getrandom(&id, sizeof id, 0) == sizeof id);
@@ -192,6 +196,7 @@ void Echoes::OnResponse(const IpAddress& from, uint8_t hops, std::span<const uin
   if (!response) return;
   const auto found = by_real_id_.find(response->id);
   if (found == by_real_id_.end() || found->second->to != response->peer) return;
+  if (!relays_.TakeDatagram(Relay::kOutside, icmp.size())) return;
   const Flow& flow = *found->second;
   auto inside = WithId(response->icmp, response->id_offset, flow.id);
   if (const Status sent = SendRawIcmpMessage(sockets_.raw, from, flow.inside, inside, hops); !sent)

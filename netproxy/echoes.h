@@ -2,7 +2,7 @@
 // all addresses are local, can answer it; it goes on from the tenant's IP, with the same data and
 // hops, under an id of ours. What the real host answers, or a router says about it, comes back
 // inside as it was, with the hops that it had left. What the policy denies is answered as
-// prohibited. Runs on the loop's thread.
+// prohibited. Both ways are charged to the bandwidth. Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "base/counters.h"
 #include "base/event_loop.h"
 #include "base/ip_address.h"
 #include "base/result.h"
@@ -18,6 +19,7 @@
 #include "netproxy/bpf_ring.h"
 #include "netproxy/echo_packet.h"
 #include "netproxy/gatekeeper.h"
+#include "netproxy/relay_table.h"
 
 namespace bailey::netproxy {
 
@@ -37,8 +39,13 @@ class Echoes {
     int raw;
   };
   // All references outlive this.
-  Echoes(EventLoop& loop, Gatekeeper& gatekeeper, Sockets sockets)
-      : loop_(loop), gatekeeper_(gatekeeper), sockets_(sockets) {}
+  Echoes(EventLoop& loop, CounterPage<NetCounter>& counters, Gatekeeper& gatekeeper,
+         RelayTable& relays, Sockets sockets)
+      : loop_(loop),
+        counters_(counters),
+        gatekeeper_(gatekeeper),
+        relays_(relays),
+        sockets_(sockets) {}
   ~Echoes();
   Echoes(const Echoes&) = delete;
   Echoes& operator=(const Echoes&) = delete;
@@ -64,7 +71,9 @@ class Echoes {
   void Sweep();
 
   EventLoop& loop_;
+  CounterPage<NetCounter>& counters_;
   Gatekeeper& gatekeeper_;
+  RelayTable& relays_;
   const Sockets sockets_;
   std::list<Flow> flows_;
   std::map<Key, Place> by_inside_;

@@ -38,18 +38,18 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
             parts_.kept.Get(kRaw4), parts_.kept.Get(kRaw6)),
       outbound_(parts_.loop, gatekeeper_, admission_, relays_, held_, *parts_.counters.get(),
                 [this](UniqueFd connection) { dns_.Serve(std::move(connection)); }),
-      flows_(parts_.loop, *parts_.counters.get(), batch_, config_.ip),
-      published_datagrams_(parts_.loop, *parts_.counters.get(), gatekeeper_, batch_,
+      flows_(parts_.loop, *parts_.counters.get(), relays_, batch_, config_.ip),
+      published_datagrams_(parts_.loop, *parts_.counters.get(), gatekeeper_, relays_, batch_,
                            {config_.ip, parts_.kept.Get(config_.ip.is_v6() ? kRaw6 : kRaw4),
                             [this](const bailey_guest& guest, bool present) {
                               SetGuest(parts_.kept, guest, present);
                             }}),
-      datagrams_(parts_.loop, gatekeeper_, batch_,
+      datagrams_(parts_.loop, gatekeeper_, relays_, batch_,
                  {flows_, published_datagrams_,
                   [this](Datagrams::Bytes query, Datagrams::Reply reply) {
                     dns_.Ask(query, std::move(reply));
                   }}),
-      echoes_(parts_.loop, gatekeeper_,
+      echoes_(parts_.loop, *parts_.counters.get(), gatekeeper_, relays_,
               {*parts_.held_echoes, parts_.echo_socket.get(),
                parts_.kept.Get(config_.ip.is_v6() ? kRaw6 : kRaw4)}),
       inbound_(parts_.loop, admission_, relays_, config_.ip,

@@ -39,11 +39,12 @@ const IpAddress& Substitute(bool v6) {
 }  // namespace
 
 PublishedDatagrams::PublishedDatagrams(EventLoop& loop, CounterPage<NetCounter>& counters,
-                                       Gatekeeper& gatekeeper, DatagramBatch& batch,
-                                       Options options)
+                                       Gatekeeper& gatekeeper, RelayTable& relays,
+                                       DatagramBatch& batch, Options options)
     : loop_(loop),
       counters_(counters),
       gatekeeper_(gatekeeper),
+      relays_(relays),
       batch_(batch),
       options_(std::move(options)),
       guests_(BAILEY_MOST_GUESTS, [this](const Guest& guest) {
@@ -97,6 +98,7 @@ void PublishedDatagrams::OnDatagrams(uint16_t port, std::span<const Datagram> da
   for (const Datagram& each : datagrams) {
     // It would pass for a program of the host's, and nobody has that address.
     if (each.from.address == Substitute(each.from.address.is_v6())) continue;
+    if (!relays_.TakeDatagram(Relay::kOutside, each.payload.size())) continue;
     Guest* const guest = Know(port, each.from);
     guests_.Came(guest, EventLoop::Clock::now());
     inside[count++] = {guest->seen, own, each.payload};

@@ -3,7 +3,8 @@
 // and port; what the tenant sends from that port leaves by that socket, so from its IP and that
 // port. Whoever has sent something may be answered, whatever the rules say of its address, but not
 // behind the walls (EgressPolicy::MayBeAnswered), and only as much as GuestTable says.
-// Runs on the loop's thread.
+// What comes in is charged to the bandwidth; what goes out the caller has. Runs on the loop's
+// thread.
 //
 // A sender whose address is the tenant's own or loopback inside (a program of the host's that talks
 // to the tenant) cannot keep it: the answer would never come out. It shows as 192.0.0.8 or 100::8.
@@ -21,6 +22,7 @@
 #include "netproxy/datagram_batch.h"
 #include "netproxy/gatekeeper.h"
 #include "netproxy/guest_table.h"
+#include "netproxy/relay_table.h"
 
 namespace bailey::netproxy {
 
@@ -36,7 +38,7 @@ class PublishedDatagrams {
 
   // All references outlive this.
   PublishedDatagrams(EventLoop& loop, CounterPage<NetCounter>& counters, Gatekeeper& gatekeeper,
-                     DatagramBatch& batch, Options options);
+                     RelayTable& relays, DatagramBatch& batch, Options options);
   ~PublishedDatagrams();
   PublishedDatagrams(const PublishedDatagrams&) = delete;
   PublishedDatagrams& operator=(const PublishedDatagrams&) = delete;
@@ -71,6 +73,7 @@ class PublishedDatagrams {
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
   Gatekeeper& gatekeeper_;
+  RelayTable& relays_;
   DatagramBatch& batch_;
   const Options options_;
   GuestTable guests_;

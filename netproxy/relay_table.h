@@ -33,7 +33,7 @@ class RelayTable {
   size_t size() const { return relays_.size(); }
   // Those that are left are not in the gauge any more, which is another proxy's from now on.
   void StopCounting();
-  // Which datagrams are charged to as well. `from`: Relay::kInside for what goes out.
+  // Which datagrams and pings are charged to as well. `from`: Relay::kInside for what goes out.
   bool TakeDatagram(size_t from, size_t bytes) {
     return !resources_.bandwidth[from] || resources_.bandwidth[from]->TakeDatagram(bytes);
   }

@@ -210,6 +210,7 @@ TEST(Echo, ManyProgramsPingAtOnce) {
       ASSERT_EQ(SendTo(socket, At(kWorldIp, 0), Request(AF_INET, 1, std::to_string(i))), 0);
       EXPECT_EQ(ReceiveAnswer(socket).message.substr(8), std::to_string(i));
     }
+    EXPECT_GT(world.Count(NetCounter::kLimitUdpFlows), 100u);
   });
 }
 

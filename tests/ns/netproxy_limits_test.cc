@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <poll.h>
 
 #include <thread>
@@ -230,6 +231,77 @@ TEST_P(BandwidthBothWays, IsKeptAndSharedFairly) {
 
 INSTANTIATE_TEST_SUITE_P(, BandwidthBothWays, testing::Bool(),
                          [](const auto& row) { return row.param ? "Out" : "In"; });
+
+// What does not fit is dropped. No clock is asked: far more comes at once than a second's worth.
+constexpr int kBurst = 60, kRate = 2'000;
+const std::string kDatagram(1000, 'x');
+
+uint64_t CountDrops(const World& world, NetCounter moved, NetCounter dropped) {
+  EXPECT_TRUE(World::Await([&] { return world.Count(moved) + world.Count(dropped) >= kBurst; }));
+  EXPECT_GE(world.Count(moved), 1u);
+  return world.Count(dropped);
+}
+
+TEST(UdpBandwidth, HoldsForWhatGoesOut) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.bytes_out = kRate; }));
+    const UniqueFd client = world.Tenant(SOCK_DGRAM);
+    for (int i = 0; i < kBurst; ++i) ASSERT_EQ(SendTo(client, At(kWorldIp, 5000), kDatagram), 0);
+    EXPECT_GT(CountDrops(world, NetCounter::kDatagramsOut, NetCounter::kLimitBandwidthOut),
+              uint64_t{kBurst} / 2);
+    EXPECT_EQ(world.Count(NetCounter::kLimitBandwidthIn), 0u);
+  });
+}
+
+TEST(UdpBandwidth, HoldsForAnswers) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.bytes_in = kRate; }));
+    const UniqueFd server = world.Outside(SOCK_DGRAM), client = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At(kWorldIp, 5000)), 0);
+    ASSERT_EQ(SendTo(client, At(kWorldIp, 5000), "x"), 0);
+    Endpoint from;
+    EXPECT_EQ(ReceiveDatagram(server, &from), "x");
+    for (int i = 0; i < kBurst; ++i) ASSERT_EQ(SendTo(server, from, kDatagram), 0);
+    EXPECT_GT(CountDrops(world, NetCounter::kDatagramsIn, NetCounter::kLimitBandwidthIn),
+              uint64_t{kBurst} / 2);
+    EXPECT_EQ(world.Count(NetCounter::kLimitBandwidthOut), 0u);
+  });
+}
+
+TEST(UdpBandwidth, HoldsForAPublishedPort) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.bytes_in = limits.bytes_out = kRate; }));
+    const UniqueFd server = world.Tenant(SOCK_DGRAM), client = world.Outside(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 53)), 0);
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(53, Transport::kUdp); }));
+    for (int i = 0; i < kBurst; ++i) ASSERT_EQ(SendTo(client, At(kTenantIp, 53), kDatagram), 0);
+    EXPECT_GT(CountDrops(world, NetCounter::kDatagramsIn, NetCounter::kLimitBandwidthIn),
+              uint64_t{kBurst} / 2);
+    Endpoint from;
+    EXPECT_EQ(ReceiveDatagram(server, &from), kDatagram);
+    for (int i = 0; i < kBurst; ++i) ASSERT_EQ(SendTo(server, from, kDatagram), 0);
+    EXPECT_GT(CountDrops(world, NetCounter::kDatagramsOut, NetCounter::kLimitBandwidthOut),
+              uint64_t{kBurst} / 2);
+  });
+}
+
+TEST(UdpBandwidth, HoldsForPings) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.bytes_out = kRate; }));
+    const UniqueFd socket = world.Ping();
+    std::string request(1000, '\0');
+    request[0] = ICMP_ECHO;
+    for (int i = 0; i < kBurst; ++i) SendTo(socket, At(kWorldIp, 0), request);
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kLimitBandwidthOut) > 10; }));
+    world.config().limits = {};
+    world.config().limits.bytes_in = kRate;
+    world.SendConfig(world.config());
+    EXPECT_TRUE(World::Await([&] {
+      SendTo(socket, At(kWorldIp, 0), request);
+      return world.Count(NetCounter::kLimitBandwidthIn) > 10;
+    }));
+  });
+}
 
 TEST(Limits, AreChangedWithoutADroppedConnection) {
   InWorld([] {
