@@ -8,26 +8,24 @@ void Admission::SetLimits(const NetLimits& limits) {
   in_.SetRates(limits.connection_rate, 0);
 }
 
-std::optional<Admission::Delay> Admission::Out(const Endpoint& from, const Endpoint& to,
-                                               size_t pending) {
-  if (!HasRoom(from, to, pending)) return std::nullopt;
+std::optional<Admission::Admitted> Admission::Out(const Endpoint& from, const Endpoint& to) {
+  if (!HasRoom(from, to)) return std::nullopt;
   return Count(out_.Reserve(EventLoop::Clock::now(), to.address), from, to);
 }
 
-std::optional<Admission::Delay> Admission::In(const Endpoint& from, const Endpoint& to,
-                                              size_t pending) {
-  if (!HasRoom(from, to, pending)) return std::nullopt;
+std::optional<Admission::Admitted> Admission::In(const Endpoint& from, const Endpoint& to) {
+  if (!HasRoom(from, to)) return std::nullopt;
   return Count(in_.Reserve(EventLoop::Clock::now()), from, to);
 }
 
-bool Admission::HasRoom(const Endpoint& from, const Endpoint& to, size_t pending) {
-  if (relays_.HasRoom(pending)) return true;
+bool Admission::HasRoom(const Endpoint& from, const Endpoint& to) {
+  if (relays_.HasRoom(pending_)) return true;
   Refuse(NetCounter::kLimitConnections, "connections", from, to);
   return false;
 }
 
-std::optional<Admission::Delay> Admission::Count(const ConnectionRate::Turn& turn,
-                                                 const Endpoint& from, const Endpoint& to) {
+std::optional<Admission::Admitted> Admission::Count(const ConnectionRate::Turn& turn,
+                                                    const Endpoint& from, const Endpoint& to) {
   switch (turn.verdict) {
     case ConnectionRate::Verdict::kTooMany:
       Refuse(NetCounter::kLimitConnectionRate, "connection_rate", from, to);
@@ -39,11 +37,12 @@ std::optional<Admission::Delay> Admission::Count(const ConnectionRate::Turn& tur
       break;
   }
   if (turn.delay > Delay{}) counters_.Add(NetCounter::kDelayedConnections);
-  return turn.delay;
+  ++pending_;
+  return Admitted{turn.delay, Place(&pending_)};
 }
 
-bool Admission::MayDial(const Endpoint& from, const Endpoint& to, size_t dialing) {
-  if (half_open_ == 0 || dialing < half_open_) return true;
+bool Admission::MayDial(const Endpoint& from, const Endpoint& to, size_t held) {
+  if (half_open_ == 0 || held + relays_.dialing() < half_open_) return true;
   Refuse(NetCounter::kLimitHalfOpen, "half_open", from, to);
   return false;
 }

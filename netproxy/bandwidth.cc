@@ -31,7 +31,7 @@ TokenBucket::Clock::duration TokenBucket::Until(double tokens) const {
 }
 
 void Bandwidth::SetRate(uint64_t bytes_per_second) {
-  Fill();
+  if (static_cast<double>(bytes_per_second) == bucket_.rate()) return;
   bucket_ = datagrams_ = {};  // what was saved up at another rate is void
   bucket_.SetRate(static_cast<double>(bytes_per_second));
   datagrams_.SetRate(static_cast<double>(bytes_per_second) / 2);

@@ -67,11 +67,11 @@ void HeldConnects::Admit(const Key& key, const SynPacket& syn) {
   const auto& [from, to] = key;
   if (!gatekeeper_.SourceIsTenants(from.address)) return;
   if (!gatekeeper_.AllowsTcp(from, to)) return Answer(syn, EACCES);
-  const auto delay = admission_.Out(from, to, held_.size());
-  if (!delay) return Answer(syn, ECONNREFUSED);
-  held_.emplace(key, Held{syn, {}, false, {}});
-  if (*delay == Admission::Delay{}) return Dial(key);
-  loop_.After(*delay, [this, key] {
+  auto admitted = admission_.Out(from, to);
+  if (!admitted) return Answer(syn, ECONNREFUSED);
+  held_.emplace(key, Held{syn, std::move(admitted->place), {}, false, {}});
+  if (admitted->delay == Admission::Delay{}) return Dial(key);
+  loop_.After(admitted->delay, [this, key] {
     const auto held = held_.find(key);
     if (held == held_.end() || held->second.socket) return;
     if (gatekeeper_.AllowsTcp(key.first, key.second)) return Dial(key);

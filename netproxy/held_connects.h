@@ -38,12 +38,14 @@ class HeldConnects {
   Status Start();
   // The socket that was dialed for a connection that has arrived now; empty if there is none.
   UniqueFd Take(const Endpoint& from, const Endpoint& to);
-  size_t size() const { return held_.size(); }
+  // Have been dialed, and have no answer yet.
+  size_t dialing() const { return dialing_; }
 
  private:
   using Key = std::pair<Endpoint, Endpoint>;
   struct Held {
-    SynPacket syn;    // the latest: a SYN is sent again until it is answered
+    SynPacket syn;  // the latest: a SYN is sent again until it is answered
+    Admission::Place place;
     UniqueFd socket;  // none while it waits for its turn
     bool connected = false;
     EventLoop::Clock::time_point since;
@@ -65,7 +67,7 @@ class HeldConnects {
   BpfRing& syns_;
   const int raw4_, raw6_;
   std::map<Key, Held> held_;
-  size_t dialing_ = 0;  // have a socket, and no answer yet
+  size_t dialing_ = 0;
   EventLoop::TimerId sweep_ = 0;
 };
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 #include <utility>
 
 #include "base/log.h"
@@ -16,7 +15,6 @@ namespace bailey::netproxy {
 namespace {
 
 constexpr int kAcceptsPerTurn = 64;
-constexpr std::chrono::milliseconds kUntilStocked{5};
 
 bool IsLoopback(const IpAddress& address) {
   static const IpAddress loopback6 = *IpAddress::Parse("::1");
@@ -79,42 +77,43 @@ void Inbound::OnConnections(int listener) {
 }
 
 void Inbound::OnConnection(AcceptedSocket accepted) {
-  const auto delay = admission_.In(accepted.from, accepted.to, waiting_);
-  if (!delay) return ResetOnClose(accepted.fd.get());
-  if (*delay == Admission::Delay{}) return Join(std::move(accepted));
-  ++waiting_;
-  JoinAfter(*delay, std::make_shared<AcceptedSocket>(std::move(accepted)));
-}
-
-void Inbound::JoinAfter(Admission::Delay delay, std::shared_ptr<AcceptedSocket> waits) {
-  loop_.After(delay, [this, waits = std::move(waits)] {
-    if (stock_.empty()) return JoinAfter(kUntilStocked, waits);
-    --waiting_;
-    Join(std::move(*waits));
+  auto admitted = admission_.In(accepted.from, accepted.to);
+  if (!admitted) return ResetOnClose(accepted.fd.get());
+  Client client{std::move(accepted), TakeFromStock(), std::move(admitted->place)};
+  if (admitted->delay == Admission::Delay{}) return Join(std::move(client));
+  const auto turn = waiting_.insert(waiting_.end(), std::move(client));
+  loop_.After(admitted->delay, [this, turn] {
+    Client now = std::move(*turn);
+    waiting_.erase(turn);
+    Join(std::move(now));
   });
 }
 
-void Inbound::Join(AcceptedSocket accepted) {
-  auto inside = ConnectInside(accepted);
+UniqueFd Inbound::TakeFromStock() {
+  UniqueFd inside = std::move(stock_.back());
+  stock_.pop_back();
   Restock();
-  if (inside) return relays_.Start(Direction::kIn, std::move(*inside), std::move(accepted.fd));
-  LogWarning(inside.error().Message());
-  ResetOnClose(accepted.fd.get());
+  return inside;
+}
+
+void Inbound::Join(Client client) {
+  const Status connected = ConnectInside(client);
+  if (connected)
+    return relays_.Start(Direction::kIn, std::move(client.inside), std::move(client.accepted.fd));
+  LogWarning(connected.error().Message());
+  ResetOnClose(client.accepted.fd.get());
 }
 
 // The client's port may be one that the tenant itself listens on, or that was used a moment ago:
 // the address matters more.
-Result<UniqueFd> Inbound::ConnectInside(const AcceptedSocket& accepted) {
-  Endpoint client = ClientAsSeenInside(accepted.from);
-  for (;;) {
-    if (stock_.empty()) return Errno("stock of sockets inside", ENOBUFS);
-    UniqueFd inside = std::move(stock_.back());
-    stock_.pop_back();
-    const Status connected = Connect(inside.get(), client, accepted.to);
-    if (connected) return inside;
-    if (client.port == 0) return connected.error();
-    client.port = 0;
-  }
+Status Inbound::ConnectInside(Client& client) {
+  Endpoint from = ClientAsSeenInside(client.accepted.from);
+  Status connected = Connect(client.inside.get(), from, client.accepted.to);
+  if (connected || from.port == 0) return connected;
+  if (stock_.empty()) return Errno("stock of sockets inside", ENOBUFS);
+  client.inside = TakeFromStock();
+  from.port = 0;
+  return Connect(client.inside.get(), from, client.accepted.to);
 }
 
 Status Inbound::Connect(int socket, const Endpoint& client, const Endpoint& to) const {

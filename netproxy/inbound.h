@@ -1,13 +1,14 @@
 // Inbound: serves the published listeners of the host. A connection goes on into the tenant's
 // namespace from a transparent socket that carries the client's own address and port. Such
-// sockets come from the supervisor; a small stock of them waits here. While it is empty, clients
-// wait in the listeners' backlogs. Runs on the loop's thread.
+// sockets come from the supervisor; a small stock of them waits here. Each client that is accepted
+// has one of them; while there are none, clients wait in the listeners' backlogs. Runs on the
+// loop's thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -44,11 +45,17 @@ class Inbound {
   void Restock();
 
  private:
+  struct Client {
+    AcceptedSocket accepted;
+    UniqueFd inside;
+    Admission::Place place;
+  };
+
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
-  void Join(AcceptedSocket accepted);
-  void JoinAfter(Admission::Delay delay, std::shared_ptr<AcceptedSocket> waits);
-  Result<UniqueFd> ConnectInside(const AcceptedSocket& accepted);
+  void Join(Client client);
+  UniqueFd TakeFromStock();
+  Status ConnectInside(Client& client);
   Status Connect(int socket, const Endpoint& client, const Endpoint& to) const;
   Endpoint ClientAsSeenInside(const Endpoint& client) const;
 
@@ -61,7 +68,7 @@ class Inbound {
   std::vector<int> paused_;  // listeners that wait for the stock
   std::vector<UniqueFd> stock_;
   size_t asked_for_ = 0;
-  size_t waiting_ = 0;  // accepted, and wait for their turn
+  std::list<Client> waiting_;  // for their turn
 };
 
 }  // namespace bailey::netproxy

@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <memory>
 #include <utility>
 
 #include "base/log.h"
@@ -40,21 +39,26 @@ void Outbound::OnConnection(AcceptedSocket accepted) {
   if (!gatekeeper_.SourceIsTenants(accepted.from.address) ||
       !gatekeeper_.AllowsTcp(accepted.from, accepted.to))
     return Refuse(accepted.fd);
-  const auto delay = admission_.Out(accepted.from, accepted.to, held_.size() + waiting_);
-  if (!delay) return Refuse(accepted.fd);
-  if (*delay == Admission::Delay{}) return Join(std::move(accepted));
-  ++waiting_;
-  loop_.After(*delay, [this, waits = std::make_shared<AcceptedSocket>(std::move(accepted))] {
-    --waiting_;
-    if (!gatekeeper_.AllowsTcp(waits->from, waits->to)) return Refuse(waits->fd);
-    Join(std::move(*waits));
-  });
+  auto admitted = admission_.Out(accepted.from, accepted.to);
+  if (!admitted) return Refuse(accepted.fd);
+  if (admitted->delay == Admission::Delay{}) return Join(std::move(accepted));
+  const auto turn =
+      waiting_.insert(waiting_.end(), {std::move(accepted), std::move(admitted->place)});
+  loop_.After(admitted->delay, [this, turn] { OnTurn(turn); });
+}
+
+void Outbound::OnTurn(std::list<Waiting>::iterator turn) {
+  Waiting now = std::move(*turn);
+  waiting_.erase(turn);
+  if (!gatekeeper_.AllowsTcp(now.accepted.from, now.accepted.to)) return Refuse(now.accepted.fd);
+  Join(std::move(now.accepted));
 }
 
 // Those that were not held: with IP options, or data in the SYN.
 void Outbound::Join(AcceptedSocket accepted) {
+  if (!admission_.MayDial(accepted.from, accepted.to, held_.dialing())) return Refuse(accepted.fd);
   auto outside = Dial(gatekeeper_.policy().config().ip, accepted.to, SOCK_STREAM);
-  if (outside) return relays_.Start(Direction::kOut, std::move(accepted.fd), std::move(*outside));
+  if (outside) return relays_.StartDialing(std::move(accepted.fd), std::move(*outside));
   if (outside.error().code.value() == EXDEV) {
     counters_.Add(NetCounter::kSourceViolations);
     LogError(outside.error().Message());

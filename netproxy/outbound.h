@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 
 #include "base/event_loop.h"
 #include "netproxy/accept_socket.h"
@@ -32,8 +33,14 @@ class Outbound {
   Status Serve(int listener);
 
  private:
+  struct Waiting {
+    AcceptedSocket accepted;
+    Admission::Place place;
+  };
+
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
+  void OnTurn(std::list<Waiting>::iterator turn);
   void Join(AcceptedSocket accepted);
   void Refuse(const UniqueFd& fd);
 
@@ -44,7 +51,7 @@ class Outbound {
   HeldConnects& held_;
   CounterPage<NetCounter>& counters_;
   std::function<void(UniqueFd)> serve_dns_;
-  size_t waiting_ = 0;  // for their turn, accepted and not dialed
+  std::list<Waiting> waiting_;  // for their turn
 };
 
 }  // namespace bailey::netproxy

@@ -55,6 +55,8 @@ class Relay {
   // Continue() when others have had theirs. kClosed: destroy it.
   State OnEvents(size_t side, uint32_t events);
   State Continue();
+  // Whether `side` has been writable once.
+  bool IsConnected(size_t side) const { return sides_[side].connected; }
   // Whether anything has happened since this was last asked.
   bool TakeActivity() { return std::exchange(active_, false); }
 

@@ -30,6 +30,7 @@ void RelayTable::SetLimits(uint64_t connections, const NetLimits& limits) {
   limit_ = connections == 0 ? most_ : std::min<uint64_t>(connections, most_);
   SetBandwidth(Relay::kInside, NetCounter::kLimitBandwidthOut, limits.bytes_out);
   SetBandwidth(Relay::kOutside, NetCounter::kLimitBandwidthIn, limits.bytes_in);
+  if (limits.idle_timeout == idle_timeout_) return;  // else no sweep would come under many changes
   idle_timeout_ = limits.idle_timeout;
   loop_.Cancel(idle_sweep_);
   idle_sweep_ = 0;
@@ -66,7 +67,13 @@ void RelayTable::SweepIdle() {
   idle_sweep_ = loop_.After(idle_timeout_ / kIdleSweeps, [this] { SweepIdle(); });
 }
 
-void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
+void RelayTable::StartDialing(UniqueFd inside, UniqueFd outside) {
+  if (const Relay* const relay = Insert(Direction::kOut, std::move(inside), std::move(outside)))
+    dialing_.insert(relay);
+}
+
+// nullptr: there is no memory for it, and both sockets are closed.
+Relay* RelayTable::Insert(Direction direction, UniqueFd inside, UniqueFd outside) {
   auto owned =
       std::make_unique<Relay>(direction, std::move(inside), std::move(outside), resources_);
   Relay* const relay = owned.get();
@@ -76,12 +83,13 @@ void RelayTable::Start(Direction direction, UniqueFd inside, UniqueFd outside) {
         relay->fd(side), kEdges, [this, relay, side](uint32_t e) { OnEvents(relay, side, e); });
     if (watched) continue;
     if (side == Relay::kOutside) loop_.Unwatch(relay->fd(Relay::kInside));
-    return;  // no memory for it: both sockets close
+    return nullptr;
   }
   relays_.emplace(relay, Entry{std::move(owned)});
   resources_.counters->Add(direction == Direction::kIn ? NetCounter::kConnectionsIn
                                                        : NetCounter::kConnectionsOut);
-  resources_.counters->Add(NetCounter::kOpenConnections);
+  if (counts_) resources_.counters->Add(NetCounter::kOpenConnections);
+  return relay;
 }
 
 void RelayTable::StopCounting() {
@@ -90,7 +98,9 @@ void RelayTable::StopCounting() {
 }
 
 void RelayTable::OnEvents(Relay* relay, size_t side, uint32_t events) {
-  Settle(relay, relay->OnEvents(side, events));
+  const Relay::State state = relay->OnEvents(side, events);
+  if (!dialing_.empty() && relay->IsConnected(Relay::kOutside)) dialing_.erase(relay);
+  Settle(relay, state);
 }
 
 void RelayTable::Settle(Relay* relay, Relay::State state) {
@@ -110,6 +120,7 @@ void RelayTable::Remove(Relay* relay) {
   loop_.Unwatch(relay->fd(Relay::kInside));
   loop_.Unwatch(relay->fd(Relay::kOutside));
   std::erase(waiting_, relay);
+  dialing_.erase(relay);
   relays_.erase(relay);
   if (counts_) resources_.counters->Subtract(NetCounter::kOpenConnections);
 }

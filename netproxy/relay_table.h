@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -29,7 +31,12 @@ class RelayTable {
   // Whether the limit leaves room for one more, beside `others` that are not started yet.
   bool HasRoom(size_t others) const { return relays_.size() + others < limit_; }
   // `inside` and `outside` as in Relay; connect(2) has been called.
-  void Start(Direction direction, UniqueFd inside, UniqueFd outside);
+  void Start(Direction direction, UniqueFd inside, UniqueFd outside) {
+    Insert(direction, std::move(inside), std::move(outside));
+  }
+  // The same for one that goes out and has no answer yet: dialing() has it until there is one.
+  void StartDialing(UniqueFd inside, UniqueFd outside);
+  size_t dialing() const { return dialing_.size(); }
   size_t size() const { return relays_.size(); }
   // Those that are left are not in the gauge any more, which is another proxy's from now on.
   void StopCounting();
@@ -39,6 +46,7 @@ class RelayTable {
   }
 
  private:
+  Relay* Insert(Direction direction, UniqueFd inside, UniqueFd outside);
   void OnEvents(Relay* relay, size_t side, uint32_t events);
   void Settle(Relay* relay, Relay::State state);
   void RunWaiting();
@@ -58,6 +66,7 @@ class RelayTable {
     uint8_t idle_sweeps = 0;  // in a row
   };
   std::unordered_map<Relay*, Entry> relays_;
+  std::unordered_set<const Relay*> dialing_;
   std::vector<Relay*> waiting_;  // have more to do than one turn allows
 };
 

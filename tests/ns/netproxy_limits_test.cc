@@ -72,6 +72,15 @@ TEST(ConnectionRate, DelaysFirstAndThenRefuses) {
   });
 }
 
+// Connects until it has been seen.
+bool AwaitByConnecting(const World& world, std::vector<UniqueFd>& clients, NetCounter counter) {
+  return World::Await([&] {
+    clients.push_back(world.Outside(SOCK_STREAM | SOCK_NONBLOCK));
+    ConnectTo(clients.back(), At(kTenantIp, 80));
+    return world.Count(counter) > 0;
+  });
+}
+
 TEST(ConnectionRate, HoldsForWhatComesInAsWell) {
   InWorld([] {
     World world(With([](NetLimits& limits) { limits.connection_rate = 10; }));
@@ -79,18 +88,13 @@ TEST(ConnectionRate, HoldsForWhatComesInAsWell) {
     Listen(server, At("0.0.0.0", 80));
     ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
     std::vector<UniqueFd> clients;
-    for (int i = 0; i < 8; ++i) {
-      clients.push_back(world.Outside());
-      ASSERT_EQ(ConnectTo(clients.back(), At(kTenantIp, 80)), 0);
+    EXPECT_TRUE(AwaitByConnecting(world, clients, NetCounter::kDelayedConnections));
+    for (const UniqueFd& client : clients) {
+      Send(Accept(server), "x");
+      ASSERT_EQ(::fcntl(client.get(), F_SETFL, 0), 0);
+      EXPECT_EQ(Receive(client, 1), "x");
     }
-    for (int i = 0; i < 8; ++i) Send(Accept(server), "x");
-    for (const UniqueFd& client : clients) EXPECT_EQ(Receive(client, 1), "x");
-    EXPECT_GE(world.Count(NetCounter::kDelayedConnections), 1u);
-    for (int i = 0; i < 100; ++i) {
-      clients.push_back(world.Outside());
-      ConnectTo(clients.back(), At(kTenantIp, 80));
-    }
-    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kLimitConnectionRate) > 0; }));
+    EXPECT_TRUE(AwaitByConnecting(world, clients, NetCounter::kLimitConnectionRate));
   });
 }
 
@@ -125,6 +129,79 @@ TEST(HalfOpen, IsBounded) {
     world.config().limits.half_open = 4;
     world.SendConfig(world.config());
     EXPECT_TRUE(World::Await([&] { return ConnectTo(world.Tenant(), At(kWorldIp, 8000)) == 0; }));
+  });
+}
+
+// SYNs with IP options are not held: such a connect succeeds, and is dialed then.
+TEST(HalfOpen, HoldsForWhatIsNotHeld) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.half_open = 3; }));
+    std::vector<UniqueFd> sockets;
+    const char nothing[4] = {1, 1, 1, 1};  // IPOPT_NOP
+    for (int i = 0; i < 5; ++i) {
+      sockets.push_back(world.Tenant());
+      ASSERT_EQ(::setsockopt(sockets.back().get(), SOL_IP, IP_OPTIONS, nothing, sizeof nothing), 0);
+      ASSERT_EQ(ConnectTo(sockets.back(), At("198.51.100.77", 80)), 0);
+    }
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kLimitHalfOpen) == 2u; }));
+    std::vector<UniqueFd> held;
+    const auto results = ConnectMany(world, 1, At("198.51.100.77", 80), held);
+    EXPECT_EQ(CountOf(results, ECONNREFUSED), 1u);
+    // One that is answered counts no more.
+    world.config().limits.half_open = 4;
+    world.SendConfig(world.config());
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    for (int i = 0; i < 5; ++i) {
+      const UniqueFd client = world.Tenant();
+      ASSERT_EQ(::setsockopt(client.get(), SOL_IP, IP_OPTIONS, nothing, sizeof nothing), 0);
+      ASSERT_EQ(ConnectTo(client, At(kWorldIp, 8000)), 0);
+      const UniqueFd accepted = Accept(server);
+      Send(accepted, "x");
+      ASSERT_EQ(Receive(client, 1), "x");
+    }
+  });
+}
+
+TEST(Connections, AreCountedTogetherWhereverTheyWait) {
+  InWorld([] {
+    World::Options options;
+    options.configure = [](ProxyConfig& config) { config.connections = 3; };
+    World world(options);
+    const UniqueFd server = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    std::vector<UniqueFd> sockets;
+    for (int i = 0; i < 3; ++i) {
+      sockets.push_back(world.Tenant(SOCK_STREAM | SOCK_NONBLOCK));
+      ASSERT_EQ(ConnectTo(sockets.back(), At("198.51.100.77", 80)), EINPROGRESS);
+    }
+    const UniqueFd client = world.Outside();
+    ASSERT_EQ(ConnectTo(client, At(kTenantIp, 80)), 0);
+    EXPECT_EQ(ReceiveErrno(client), ECONNRESET);
+    EXPECT_EQ(world.Count(NetCounter::kLimitConnections), 1u);
+  });
+}
+
+// Clients who wait when a proxy drains are served by it, each of them, and are in nobody's gauge.
+TEST(ConnectionRate, WhoWaitsInADrainingProxyIsServed) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.connection_rate = 100; }));
+    const UniqueFd server = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    constexpr int kClients = 80;
+    std::vector<UniqueFd> clients;
+    for (int i = 0; i < kClients; ++i) {
+      clients.push_back(world.Outside(SOCK_STREAM | SOCK_NONBLOCK));
+      ASSERT_EQ(ConnectTo(clients.back(), At(kTenantIp, 80)), EINPROGRESS);
+    }
+    ASSERT_TRUE(World::Await([&] { return world.Count(NetCounter::kDelayedConnections) > 40u; }));
+    world.ReplaceProxy();
+    for (int i = 0; i < kClients; ++i) Accept(server);
+    clients.clear();
+    EXPECT_TRUE(world.ReplacedProxiesEnd());
+    EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0u; }));
   });
 }
 
@@ -336,18 +413,35 @@ TEST(Limits, AreChangedWithoutADroppedConnection) {
 
 TEST(IdleTimeout, EndsWhatDoesNotMove) {
   InWorld([] {
-    World world(With([](NetLimits& limits) { limits.idle_timeout = 1s; }));
+    World world(With([](NetLimits& limits) { limits.idle_timeout = 2s; }));
     const UniqueFd server = world.Outside();
     Listen(server, At(kWorldIp, 8000));
     const Pair busy = Join(world, server), idle = Join(world, server);
-    for (int i = 0; i < 30; ++i) {
+    EXPECT_TRUE(World::Await([&] {
       Send(busy.tenant, "x");
-      ASSERT_EQ(Receive(busy.other, 1), "x");
-      std::this_thread::sleep_for(100ms);
-    }
-    EXPECT_EQ(world.Count(NetCounter::kLimitIdle), 1u);
+      EXPECT_EQ(Receive(busy.other, 1), "x");
+      return world.Count(NetCounter::kLimitIdle) > 0;
+    }));
     EXPECT_EQ(ReceiveErrno(idle.tenant), ECONNRESET);
     EXPECT_EQ(ReceiveErrno(idle.other), ECONNRESET);
+    Send(busy.tenant, "x");
+    EXPECT_EQ(Receive(busy.other, 1), "x");
+    EXPECT_EQ(world.Count(NetCounter::kLimitIdle), 1u);
+  });
+}
+
+TEST(IdleTimeout, ComesThoughTheConfigurationChangesAllTheTime) {
+  InWorld([] {
+    World world(With([](NetLimits& limits) { limits.idle_timeout = 1s; }));
+    const UniqueFd server = world.Outside();
+    Listen(server, At(kWorldIp, 8000));
+    const Pair idle = Join(world, server);
+    EXPECT_TRUE(World::Await([&] {
+      world.config().limits.udp_flows ^= 1;
+      world.SendConfig(world.config());
+      std::this_thread::sleep_for(20ms);
+      return world.Count(NetCounter::kLimitIdle) > 0;
+    }));
   });
 }
 

@@ -385,6 +385,25 @@ TEST(PublishedUdp, ARestartForgetsTheGuests) {
   });
 }
 
+TEST(PublishedUdp, AProxyThatDrainsLeavesTheGuestsToItsSuccessor) {
+  InWorld([] {
+    World world({.configure = [](ProxyConfig& config) { config.egress.allow_by_default = false; }});
+    const UniqueFd server = world.Tenant(SOCK_DGRAM);
+    ASSERT_EQ(BindAt(server, At("0.0.0.0", 53)), 0);
+    ASSERT_TRUE(ComesUp(world, 53));
+    const UniqueFd client = world.Outside(SOCK_DGRAM);
+    Endpoint from, back;
+    for (const bool replaced : {false, true}) {
+      if (replaced) world.ReplaceProxy();
+      ASSERT_EQ(SendTo(client, At(kTenantIp, 53), "question"), 0);
+      EXPECT_EQ(ReceiveDatagram(server, &from), "question");
+    }
+    ASSERT_TRUE(world.ReplacedProxiesEnd());
+    ASSERT_EQ(SendTo(server, from, "answer"), 0);
+    EXPECT_EQ(ReceiveDatagram(client, &back), "answer");
+  });
+}
+
 TEST(PublishedUdp, ARestartKeepsThePorts) {
   InWorld([] {
     World world;

@@ -14,6 +14,7 @@
 #include <boost/json.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <utility>
 
 #include "base/files.h"
 #include "base/namespaces.h"
@@ -231,7 +232,7 @@ void World::StartProxy() {
   proxy_ = std::move(*child);
   link_ = std::move(pair->ours);
   pair->theirs.Reset();
-  ready_ = gone_ = false;
+  ready_ = gone_ = drained_ = false;
   supervisor_ = std::thread([this] { ServeProxy(); });
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, std::chrono::seconds(20), [this] { return ready_ || gone_; });
@@ -240,7 +241,32 @@ void World::StartProxy() {
   Require(ready_, "the proxy does not become ready, status " + std::to_string(status));
 }
 
+void World::ReplaceProxy() {
+  Require(SendMessage(link_.get(), R"({"op":"drain"})"));
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(20), [this] { return drained_ || gone_; });
+    Require(drained_, "the proxy does not drain");
+  }
+  supervisor_.join();
+  replaced_.emplace_back(std::move(proxy_), std::move(link_));
+  StartProxy();
+}
+
+bool World::ReplacedProxiesEnd() {
+  for (const auto& [proxy, link] : replaced_) {
+    const pid_t pid = proxy.pid;
+    if (!Await([pid] { return ::waitpid(pid, nullptr, WNOHANG) == pid; })) return false;
+  }
+  replaced_.clear();
+  return true;
+}
+
 void World::KillProxy() {
+  for (const auto& [proxy, link] : std::exchange(replaced_, {})) {
+    ::kill(proxy.pid, SIGKILL);
+    ::waitpid(proxy.pid, nullptr, 0);
+  }
   if (proxy_.pid <= 0) return;
   ::kill(proxy_.pid, SIGKILL);
   ::waitpid(proxy_.pid, nullptr, 0);
@@ -275,6 +301,7 @@ void World::ServeProxy() {
     auto message = ReceiveMessage(link_.get());
     if (!message) break;
     OnMessage(std::move(*message));
+    if (drained_) return;  // a supervisor listens to it no more
   }
   const std::lock_guard lock(mutex_);
   gone_ = true;
@@ -290,6 +317,9 @@ void World::OnMessage(Message message) {
       kept_[std::string(object.at("names").as_array()[i].as_string())] = std::move(message.fds[i]);
   } else if (op == "ready") {
     ready_ = true;
+    changed_.notify_all();
+  } else if (op == "drained") {
+    drained_ = true;
     changed_.notify_all();
   } else if (op == "listener") {
     ++listeners_asked_;

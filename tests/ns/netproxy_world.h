@@ -62,6 +62,10 @@ class World {
   // The proxy, as a supervisor has it.
   void StartProxy();  // with what was kept, if anything was
   void KillProxy();
+  // By another, which starts as soon as this one says that it has drained.
+  void ReplaceProxy();
+  // Whether those that were replaced end by themselves.
+  bool ReplacedProxiesEnd();
   void HangUp();  // the supervisor's end of the control socket closes
   void SendConfig(const ProxyConfig& config);
   pid_t proxy_pid() const { return proxy_.pid; }
@@ -104,8 +108,9 @@ class World {
   std::thread supervisor_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool ready_ = false, gone_ = false;
+  bool ready_ = false, gone_ = false, drained_ = false;
   std::atomic<int> listeners_asked_ = 0;
+  std::vector<std::pair<Child, UniqueFd>> replaced_;  // and their control sockets
   std::map<std::string, UniqueFd> kept_;
   std::map<PublishedPort, UniqueFd> listeners_;
 };

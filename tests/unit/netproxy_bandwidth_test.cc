@@ -81,6 +81,17 @@ TEST(Bandwidth, LetsThoseWhoWaitGoWhenTheLimitIsLifted) {
   EXPECT_TRUE(line.bandwidth.TakeDatagram(65535));
 }
 
+TEST(Bandwidth, TheSameRateAgainPaysNoDebt) {
+  Line line;
+  line.bandwidth.SetRate(4096);
+  while (line.bandwidth.TakeDatagram(100'000)) {
+  }
+  line.bandwidth.SetRate(4096);
+  EXPECT_FALSE(line.bandwidth.TakeDatagram(1));
+  line.bandwidth.SetRate(4097);
+  EXPECT_TRUE(line.bandwidth.TakeDatagram(1));
+}
+
 TEST(Bandwidth, ForgetsAFlowThatIsGone) {
   Line line;
   line.bandwidth.SetRate(1'000'000);
