@@ -2,6 +2,7 @@
 // Thread-safe; not async-signal-safe. A line: "2026-11-23T18:04:05.123Z I supervisor[acme]: text".
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,11 @@ void SetLogName(std::string name);
 // Lines below `level` are not written. Default: kInfo.
 void SetLogLevel(LogLevel level);
 void Log(LogLevel level, std::string_view text);
+// What another process has written, as it is, but for control characters other than newline.
+void LogForeign(std::string_view text);
+// stderr is the log file at `path`: once it is longer than `bytes` it is turned (base/log_file.h).
+// For a process that is the file's only writer and has one thread.
+void BoundLog(std::string path, size_t bytes);
 
 inline void LogInfo(std::string_view text) { Log(LogLevel::kInfo, text); }
 inline void LogWarning(std::string_view text) { Log(LogLevel::kWarning, text); }

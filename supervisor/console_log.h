@@ -5,10 +5,13 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "supervisor/paced_reader.h"
 
 namespace bailey::supervisor {
 
@@ -21,7 +24,6 @@ class ConsoleLog {
   // open /dev/stdout again. `loop` must outlive the log.
   static Result<std::unique_ptr<ConsoleLog>> Open(EventLoop& loop, const std::string& path,
                                                   uint32_t owner);
-  ~ConsoleLog();
   ConsoleLog(const ConsoleLog&) = delete;
   ConsoleLog& operator=(const ConsoleLog&) = delete;
 
@@ -29,24 +31,20 @@ class ConsoleLog {
   int write_end() const { return write_end_.get(); }
   void CloseWriteEnd() { write_end_.Reset(); }
   // Takes what is in the pipe now: for the last words of a tenant that has ended.
-  void Drain();
+  void Drain() { reader_.Drain(); }
 
  private:
-  ConsoleLog(EventLoop& loop, std::string path) : loop_(loop), path_(std::move(path)) {}
+  ConsoleLog(EventLoop& loop, std::string path)
+      : path_(std::move(path)),
+        reader_(loop, kBytesPerSecond, [this](std::string_view text) { Keep(text); }) {}
   Status Start(uint32_t owner);
-  void OnReadable();
-  bool TakeSome();  // false: nothing there
   void Keep(std::string_view text);
-  Status Rotate();
-  void Resume();
+  Status Turn();
 
-  EventLoop& loop_;
   std::string path_;
-  UniqueFd read_end_, write_end_, file_;
-  size_t size_ = 0;    // of the file
-  size_t budget_ = 0;  // bytes that may still be taken in this second
-  EventLoop::TimerId refill_ = 0;
-  bool watching_ = false;
+  UniqueFd write_end_, file_;
+  size_t size_ = 0;  // of the file
+  PacedReader reader_;
 };
 
 }  // namespace bailey::supervisor

@@ -9,12 +9,14 @@
 #include <cstdio>
 
 #include "base/files.h"
+#include "base/log.h"
+#include "base/log_file.h"
 #include "base/syscalls.h"
 
 namespace bailey::supervisor {
 namespace {
 
-constexpr off_t kKeepLogBytes = 1 << 20;
+constexpr size_t kLogBytes = 1 << 20;
 
 // The child says "up", or its error's text; nothing at all if it has died.
 [[noreturn]] void AwaitChild(const UniqueFd& report) {
@@ -25,23 +27,15 @@ constexpr off_t kKeepLogBytes = 1 << 20;
   ::_exit(1);
 }
 
-// Grows over lives, not over time: what the servers say is bounded by what they are.
-Status TurnLog(const std::string& path) {
-  struct stat seen {};
-  if (::stat(path.c_str(), &seen) == 0 && seen.st_size > kKeepLogBytes)
-    if (::rename(path.c_str(), (path + ".1").c_str()) != 0) return Errno("rename " + path);
-  return {};
-}
-
 Status MoveStreams(const std::string& log_path, int report) {
-  BAILEY_TRY(TurnLog(log_path));
   const auto null = OpenPath("/dev/null", O_RDWR);
   if (!null) return null.error();
-  const auto log = OpenPath(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640);
+  const auto log = OpenLogFile(log_path);
   if (!log) return log.error();
   if (::dup2(null->get(), 0) < 0 || ::dup2(null->get(), 1) < 0 || ::dup2(log->get(), 2) < 0 ||
       ::dup3(report, 3, O_CLOEXEC) < 0)
     return Errno("dup2");
+  BoundLog(log_path, kLogBytes);
   return {};
 }
 

@@ -12,9 +12,9 @@ namespace bailey::supervisor {
 class Daemon {
  public:
   // Forks. In the child: a new session, / as the directory, umask 022, /dev/null as input and
-  // output, stderr appended to `log_path`, every other descriptor closed. The parent does not
-  // return: it exits with 0 once the child is up, and with 1 and the child's error on stderr if it
-  // is not.
+  // output, stderr appended to `log_path` (turned at 1 MiB, from then on as well), every other
+  // descriptor closed. The parent does not return: it exits with 0 once the child is up, and with 1
+  // and the child's error on stderr if it is not.
   static Result<Daemon> Start(const std::string& log_path);
 
   void Up();                        // the parent may go

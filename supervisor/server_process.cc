@@ -1,10 +1,13 @@
 #include "supervisor/server_process.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 
@@ -34,6 +37,12 @@ Status ServerProcess::Start(const TenantCgroup& cgroup, const Options& options, 
   child.argv.insert(child.argv.end(), options.args.begin(), options.args.end());
   child.env = ServerEnvironment();
   child.fds = options.fds;
+  // A server never waits for its log.
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) return Errno("pipe2");
+  UniqueFd words(pipe[0]);
+  const UniqueFd their_end(pipe[1]);
+  child.fds.emplace_back(their_end.get(), STDERR_FILENO);
   child.into_cgroup = cgroup.servers_fd();
   child.v1_tasks = cgroup.ServersTasks();
   child.before_exec = DieWithParent;
@@ -43,6 +52,10 @@ Status ServerProcess::Start(const TenantCgroup& cgroup, const Options& options, 
   pid_ = spawned->pid;
   pidfd_ = std::move(spawned->pidfd);
   ended_ = std::move(ended);
+  if (const Status listening = words_.Start(std::move(words)); !listening) {
+    Kill();
+    return listening;
+  }
   Status watched = loop_.Watch(pidfd_.get(), EPOLLIN, [this](uint32_t) {
     const int status = Reap();
     const Ended tell = std::move(ended_);  // it may start us again
@@ -56,6 +69,8 @@ int ServerProcess::Reap() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
+  words_.Drain();
+  words_.Stop();
   loop_.Unwatch(pidfd_.get());
   pidfd_.Reset();
   pid_ = -1;

@@ -1,6 +1,7 @@
 // ServerProcess: bailey-fs or bailey-netproxy as a child of the supervisor, in the tenant's
-// `servers` group. It dies with the supervisor (PR_SET_PDEATHSIG), and its end is told once.
-// Not thread-safe; must not outlive the loop.
+// `servers` group. It dies with the supervisor (PR_SET_PDEATHSIG), and its end is told once. What
+// it writes to stderr goes into our log, 64 KiB a second at most: more is lost. Not thread-safe;
+// must not outlive the loop.
 #pragma once
 
 #include <functional>
@@ -10,7 +11,9 @@
 
 #include "base/child_process.h"
 #include "base/event_loop.h"
+#include "base/log.h"
 #include "base/result.h"
+#include "supervisor/paced_reader.h"
 #include "supervisor/tenant_cgroup.h"
 
 namespace bailey::supervisor {
@@ -25,7 +28,8 @@ class ServerProcess {
   };
   using Ended = std::function<void(int wait_status)>;
 
-  explicit ServerProcess(EventLoop& loop) : loop_(loop) {}
+  explicit ServerProcess(EventLoop& loop)
+      : loop_(loop), words_(loop, kBytesPerSecond, LogForeign) {}
   ~ServerProcess() { Kill(); }
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
@@ -41,12 +45,15 @@ class ServerProcess {
   void Kill();
 
  private:
+  static constexpr size_t kBytesPerSecond = 64 << 10;
+
   int Reap();
 
   EventLoop& loop_;
   pid_t pid_ = -1;
   UniqueFd pidfd_;
   Ended ended_;
+  PacedReader words_;
 };
 
 // "exited with 1", "killed by signal 9": for a log line.

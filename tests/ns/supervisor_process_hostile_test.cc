@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "base/counters.h"
 #include "base/files.h"
@@ -74,6 +75,21 @@ int Try(int (*call)(int, const sockaddr*, socklen_t), int type, const Endpoint& 
   sockaddr_storage address{};
   const socklen_t size = place.ToSockaddr(&address);
   return call(socket.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 ? 0 : errno;
+}
+
+TEST(HostileProxy, CannotFillTheLog) {
+  World world;
+  TakeOver(world, "talks");
+  ASSERT_EQ(world.Start()["state"], "running");
+  EXPECT_EQ(world.Exec({"sleep", "2"}).exit, 0);
+  const std::string log = world.runtime_dir() + "/supervisor.log";
+  const auto length = std::filesystem::file_size(log);
+  EXPECT_GT(length, 10'000U);
+  EXPECT_LT(length, 1'000'000U);
+  // The supervisor's own lines are in it as well.
+  const auto text = ReadFile(log, 2 << 20);
+  ASSERT_TRUE(text);
+  EXPECT_THAT(*text, HasSubstr(": running\n"));
 }
 
 TEST(HostileProxy, CannotHoldAPortThatIsPublishedNoMore) {

@@ -87,6 +87,7 @@ void Misbehave(const std::string& mode, int control) {
     const UniqueFd other(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     Send(control, R"({"op":"keep","names":["link.connect4"]})", {other.get()});
   }
+  while (mode == "talks") Say(std::string(1000, 'x'));
   if (mode == "ready, then silence") ::close(control);
   if (mode == "holds what it gave up") Send(control, R"({"op":"unlisten","port":"81"})");
   for (;;) ::pause();
