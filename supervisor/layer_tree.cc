@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "supervisor/mount_tree.h"
+#include "supervisor/open_in_child.h"
 
 namespace bailey::supervisor {
 namespace {

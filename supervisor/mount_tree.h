@@ -35,9 +35,4 @@ Status AttachAt(int root, const std::string& name, int mount);
 // The mount holds all of these attributes now (statvfs's ST_ flags): EPERM if not.
 Status CheckMountFlags(int mount, unsigned long st_flags, const std::string& what);
 
-// Runs `body` in a child process that shares our descriptor table (so that what it opens is ours)
-// and nothing else; `body` returns the descriptor to keep. For calls that only work from within
-// another namespace. Its error comes back.
-Result<UniqueFd> OpenInChild(const std::function<Result<UniqueFd>()>& body);
-
 }  // namespace bailey::supervisor

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/message.h"
 #include "supervisor/fd_arguments.h"
-#include "supervisor/in_cgroup.h"
+#include "supervisor/open_in_child.h"
 #include "supervisor/proxy_sockets.h"
 
 namespace bailey::supervisor {
@@ -129,9 +129,10 @@ Status NetProxy::GiveListener(PublishedPort port) {
   if (!MayPublish(setup_.config.publish, port)) return refuse(EACCES);
   if (!listeners_.contains(port)) {
     if (listeners_.size() >= kMaxPublishedPorts) return refuse(ENOSPC);
-    auto made = MadeInCgroup(setup_.cgroup.servers_fd(), [&] {
+    const auto make = [&] {
       return MakePublishedSocket(setup_.config.ip, port, setup_.config.uid_base + kProxyId);
-    });
+    };
+    auto made = OpenInChild(make, setup_.cgroup.servers_fd());
     if (!made) {
       LogWarning("publish: " + made.error().Message());
       return refuse(made.error().Errno());

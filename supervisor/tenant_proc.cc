@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "supervisor/mount_tree.h"
+#include "supervisor/open_in_child.h"
 #include "supervisor/tenant_mounts.h"
 
 namespace bailey::supervisor {

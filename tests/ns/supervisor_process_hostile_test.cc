@@ -35,6 +35,21 @@ TEST(HostileProxy, GetsListenersAtTheTenantsAddressOnPublishedPortsAlone) {
   EXPECT_THAT(*log, HasSubstr("hostile: 81 errno 0 at " + world.config.ip.ToString() + ":81\n"));
 }
 
+TEST(HostileProxy, IsToldAsWeAreWhyThereIsNoListener) {
+  World world;
+  TakeOver(world, "ports");
+  world.config.publish = {81};
+  const UniqueFd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage address{};
+  const socklen_t size = Endpoint{world.config.ip, 81}.ToSockaddr(&address);
+  ASSERT_EQ(::bind(taken.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(world.Start()["state"], "running");
+  const auto log = ReadFile(world.runtime_dir() + "/supervisor.log");
+  ASSERT_TRUE(log);
+  EXPECT_THAT(*log, HasSubstr("hostile: 81 errno 98\n"));
+  EXPECT_THAT(*log, HasSubstr("publish: bind " + world.config.ip.ToString() + ":81: "));
+}
+
 class Misbehaviour : public testing::TestWithParam<const char*> {};
 
 TEST_P(Misbehaviour, EndsTheProxyAndHereTheStart) {
