@@ -1,9 +1,7 @@
 #include "supervisor/host_tool.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,28 +9,12 @@
 
 #include "base/child_process.h"
 #include "base/files.h"
+#include "base/host_program.h"
 
 namespace bailey::supervisor {
 namespace {
 
 constexpr size_t kWordsKept = 400, kMostWords = size_t{16} << 20;
-
-struct Confinement {
-  CapabilityMask keep;
-  pid_t parent;
-};
-
-int Confine(void* context) {
-  const auto& [keep, parent] = *static_cast<const Confinement*>(context);
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
-  if (::getppid() != parent) return ESRCH;  // it died before: nobody holds the image's lock
-  // The bounding set needs SETPCAP, so it goes first; exec then computes the rest from it.
-  if (DropBoundingSet(keep) != 0 || SetCapabilities(keep) != 0) return errno;
-  CapabilitySets left;
-  if (ReadCapabilities(&left) != 0) return errno;
-  return ((left.effective | left.permitted | left.bounding | left.ambient) & ~keep) == 0 ? 0
-                                                                                         : EPERM;
-}
 
 // The last of what it said, on one line.
 std::string LastWords(int file) {
@@ -49,16 +31,10 @@ std::string LastWords(int file) {
 
 }  // namespace
 
-std::string FindTool(const std::string& name) {
-  for (const char* directory : {"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/"})
-    if (::access((directory + name).c_str(), X_OK) == 0) return directory + name;
-  return {};
-}
-
 Status RunHostTool(const HostTool& tool) {
   ChildOptions options;
   options.argv = tool.argv;
-  options.argv[0] = FindTool(tool.argv[0]);
+  options.argv[0] = FindProgram(tool.argv[0]);
   if (options.argv[0].empty())
     return Errno(tool.argv[0], ENOENT).WithHint(std::string("apt-get install ") + tool.package);
   options.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
@@ -71,9 +47,9 @@ Status RunHostTool(const HostTool& tool) {
     options.fds.emplace_back(ours, theirs);
   CapabilitySets held;
   if (ReadCapabilities(&held) != 0) return Errno("capget");
-  Confinement confinement{tool.keep & held.permitted, ::getpid()};
-  options.before_exec = Confine;
-  options.context = &confinement;
+  ProgramRights rights{tool.keep & held.permitted, ::getpid()};
+  options.before_exec = ConfineProgram;
+  options.context = &rights;
   auto child = SpawnChild(options);
   if (!child) return child.error();
   int status = 0;

@@ -19,8 +19,6 @@ struct HostTool {
   int most = 0;                               // the greatest exit status that is no failure
 };
 
-// "/usr/sbin/mke2fs"; "" when it is not installed.
-std::string FindTool(const std::string& name);
 // Waits for its end. An error has its status and the end of what it wrote; ENOENT when it is not
 // installed.
 Status RunHostTool(const HostTool& tool);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/host_program.h"
 #include "supervisor/host_tool.h"
 #include "supervisor/loop_device.h"
 
@@ -52,7 +53,7 @@ Status GrowExt4(const std::string& path, uint64_t bytes) {
 std::string MissingImageTools() {
   std::string missing;
   for (const char* name : {"mke2fs", "e2fsck", "resize2fs"})
-    if (FindTool(name).empty()) missing += (missing.empty() ? "" : " ") + std::string(name);
+    if (FindProgram(name).empty()) missing += (missing.empty() ? "" : " ") + std::string(name);
   return missing;
 }
 

@@ -9,13 +9,13 @@
 #include <utility>
 
 #include "base/publish_rule_json.h"
+#include "supervisor/loop_device.h"
 
 namespace bailey::supervisor {
 namespace {
 
 namespace json = boost::json;
 
-constexpr uint64_t kDiskBlock = 4096;
 constexpr uint32_t kIdsPerTenant = 65536;  // 65535 inside, and one for the proxy
 constexpr std::array<std::pair<const char*, RestartPolicy>, 3> kRestartNames = {{
     {"no", RestartPolicy::kNo},
@@ -153,7 +153,7 @@ void ReadLimits(Reader in, Limits& out) {
   in.Number("pids", out.pids);
   in.Number("connections", out.connections);
   in.Number("disk", out.disk_bytes);
-  if (out.disk_bytes % kDiskBlock != 0) in.Refuse("disk", "a multiple of 4096");
+  if (out.disk_bytes % kImageBlock != 0) in.Refuse("disk", "a multiple of 4096");
   in.Flag("oomGroup", out.oom_group);
   in.RefuseUnknown();
 }

@@ -8,6 +8,7 @@
 #include "base/publish_rule_json.h"
 #include "base/units.h"
 #include "supervisor/image_tools.h"
+#include "supervisor/loop_device.h"
 #include "tenants/templates/template_store.h"
 
 namespace bailey::tenants {
@@ -24,7 +25,7 @@ constexpr std::array<std::pair<const char*, RestartPolicy>, 3> kRestartNames = {
 constexpr uint64_t kLeastMemory = 1 << 20;
 constexpr uint64_t kLeastBandwidth = 4096, kMostBandwidth = uint64_t{1} << 40;
 constexpr std::chrono::milliseconds kShortestIdle{1000};
-constexpr uint64_t kDiskBlock = 4096, kMostDisk = uint64_t{1} << 50;
+constexpr uint64_t kMostDisk = uint64_t{1} << 50;
 constexpr std::chrono::milliseconds kLongestStop = std::chrono::hours(24);
 
 struct ReservedRange {
@@ -252,7 +253,7 @@ Result<uint64_t> DiskValue::Read(const json::value& value) {
   if (!bytes || IsNone(value)) return bytes;
   if (*bytes < supervisor::kLeastDisk || *bytes > kMostDisk)
     return Wrong(value, "a size for a disk", "16M to 1024T; or \"none\" for no limit");
-  return *bytes / kDiskBlock * kDiskBlock;
+  return *bytes / supervisor::kImageBlock * supervisor::kImageBlock;
 }
 
 Result<uint64_t> PidsValue::Read(const json::value& value) { return ReadCount(value, 1 << 22); }

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "base/host_program.h"
 #include "tenants/doctor/host_checks.h"
 
 namespace bailey::tenants {
@@ -24,12 +25,6 @@ constexpr auto kForeign = std::to_array<Foreign>({
     {"tar", "tar", "templates by --tar"},
 });
 
-bool IsInPath(const std::string& name) {
-  for (const char* directory : {"/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/"})
-    if (::access((directory + name).c_str(), X_OK) == 0) return true;
-  return false;
-}
-
 HostCheck CheckOwn(const std::string& directory) {
   std::string missing;
   for (const char* name : kOwn)
@@ -45,7 +40,7 @@ HostCheck CheckOwn(const std::string& directory) {
 std::vector<HostCheck> CheckPrograms(const HostPlaces& places) {
   std::vector<HostCheck> checks = {CheckOwn(places.programs)};
   for (const Foreign& program : kForeign) {
-    if (IsInPath(program.name))
+    if (!FindProgram(program.name).empty())
       checks.push_back({program.name, CheckResult::kOk, program.purpose, {}});
     else
       checks.push_back({program.name, CheckResult::kWarning,

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -25,17 +26,6 @@ std::vector<std::string> DefaultEnvironment() {
   for (const char* name : {"PATH", "LC_ALL", "HOME", "http_proxy", "https_proxy", "no_proxy"})
     if (const char* value = ::getenv(name)) env.push_back(std::string(name) + "=" + value);
   return env;
-}
-
-int DropAllBut(void* context) {
-  const CapabilityMask keep = *static_cast<CapabilityMask*>(context);
-  if (keep == kAllCapabilities) return 0;
-  // The bounding set needs SETPCAP, so it goes first; exec then computes the rest from it.
-  if (DropBoundingSet(keep) != 0 || SetCapabilities(keep) != 0) return errno;
-  CapabilitySets left;
-  if (ReadCapabilities(&left) != 0) return errno;
-  return ((left.effective | left.permitted | left.bounding | left.ambient) & ~keep) == 0 ? 0
-                                                                                         : EPERM;
 }
 
 // Splits what arrives into lines, tells the listener, and remembers the last few.
@@ -110,15 +100,16 @@ Status RunForeign(const ForeignProgram& program) {
   if (program.input < 0 && !null) return Errno("open /dev/null");
   CapabilitySets held;
   if (ReadCapabilities(&held) != 0) return Errno("capget");
-  CapabilityMask keep =
-      program.keep == kAllCapabilities ? kAllCapabilities : program.keep & held.permitted;
+  ProgramRights rights{
+      program.keep == kAllCapabilities ? kAllCapabilities : program.keep & held.permitted,
+      ::getpid()};
   ChildOptions options;
   options.argv = program.argv;
   options.env = program.env.empty() ? DefaultEnvironment() : program.env;
   options.fds = {{program.input >= 0 ? program.input : null.get(), 0}};
   for (const int number : program.output_at) options.fds.emplace_back(write_end.get(), number);
-  options.before_exec = DropAllBut;
-  options.context = &keep;
+  options.before_exec = ConfineProgram;
+  options.context = &rights;
   auto child = SpawnChild(options);
   if (!child) return child.error();
   write_end.Reset();

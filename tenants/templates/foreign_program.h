@@ -1,4 +1,5 @@
-// Running a program that is not ours, line by line, with no more rights than it needs.
+// Running a program that is not ours, line by line, with no more rights than it needs. It dies with
+// the thread that runs it.
 #pragma once
 
 #include <functional>
@@ -6,12 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "base/capabilities.h"
+#include "base/host_program.h"
 #include "base/result.h"
 
 namespace bailey::tenants {
-
-inline constexpr CapabilityMask kAllCapabilities = ~CapabilityMask{0};
 
 struct ForeignProgram {
   std::vector<std::string> argv;  // argv[0] is a path
