@@ -42,7 +42,7 @@ class Completion {
  private:
   struct Saved;
   const uint64_t session_;
-  std::mutex mutex_;  // leaf: one of two who find the same file mends it
+  std::mutex mutex_;  // one of two who find the same file mends it; no other lock is taken below it
 };
 
 }  // namespace bailey::fs

@@ -17,7 +17,7 @@ namespace bailey::fs {
 
 class NodeTable {
  public:
-  // Called for each node about to be destroyed, without any lock held.
+  // Called for each node about to be destroyed, without our mutex held; the tree lock may be.
   using Disposer = std::function<void(Node&)>;
   explicit NodeTable(Disposer disposer);
   ~NodeTable();
