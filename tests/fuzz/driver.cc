@@ -3,9 +3,11 @@
 // and what they once found closed in every build, the sanitized ones above all.
 //
 //   fuzz_X [-runs=N] [-seed=N] [FILE|DIRECTORY]…
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -14,6 +16,10 @@
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" __attribute__((weak)) int LLVMFuzzerInitialize(int* argc, char*** argv);
+// Where a sanitizer is linked.
+extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
+// GCC's UBSan does not call what was given to ASan: it is to abort.
+extern "C" const char* __ubsan_default_options() { return "abort_on_error=1"; }
 
 namespace {
 
@@ -23,13 +29,35 @@ constexpr size_t kLongest = 4096;
 const Bytes* g_running = nullptr;
 std::string g_crash_path;
 
-// The input that did it, as libFuzzer leaves it.
+// The input that did it, as libFuzzer leaves it. Also on a signal: system calls alone.
 void SaveRunning() {
   if (g_running == nullptr) return;
-  std::ofstream(g_crash_path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(g_running->data()),
-             static_cast<std::streamsize>(g_running->size()));
-  std::fprintf(stderr, "the input is in %s\n", g_crash_path.c_str());
+  const int file = ::open(g_crash_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  (void)!::write(file, g_running->data(), g_running->size());
+  ::close(file);
+  constexpr std::string_view kSaid = "the input is in ";
+  (void)!::write(STDERR_FILENO, kSaid.data(), kSaid.size());
+  (void)!::write(STDERR_FILENO, g_crash_path.data(), g_crash_path.size());
+  (void)!::write(STDERR_FILENO, "\n", 1);
+}
+
+// A sanitizer reports what it has found, a bad access too, and calls us before it ends the process.
+void SaveAtTheEnd() {
+  if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(SaveRunning);
+  struct sigaction action {};
+  action.sa_handler = [](int number) {
+    SaveRunning();
+    (void)::signal(number, SIG_DFL);
+    (void)::raise(number);
+  };
+  action.sa_flags = SA_ONSTACK | SA_NODEFER;
+  (void)::sigaction(SIGABRT, &action, nullptr);
+  if (__sanitizer_set_death_callback != nullptr) return;
+  static std::array<char, 64UL << 10> stack;  // the other one may be what has run out
+  const stack_t other{stack.data(), 0, stack.size()};
+  (void)::sigaltstack(&other, nullptr);
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+    (void)::sigaction(number, &action, nullptr);
 }
 
 class Mutator {
@@ -124,10 +152,7 @@ int main(int argc, char** argv) {
   g_crash_path = std::filesystem::current_path() / "crash-input";
   if (seeds.empty()) seeds.emplace_back();
   if (LLVMFuzzerInitialize != nullptr) LLVMFuzzerInitialize(&argc, &argv);
-  (void)::signal(SIGABRT, [](int) {
-    SaveRunning();
-    ::_exit(1);
-  });
+  SaveAtTheEnd();
   for (const Bytes& one : seeds) Run(one);
   Mutator mutator(seeds, seed);
   for (uint64_t i = 0; i < runs; ++i) Run(mutator.Next());
