@@ -20,17 +20,33 @@ constexpr const char* kHome = "/mnt";
 constexpr std::array<const char*, 6> kFolders = {"outside", "lower1", "lower2",
                                                  "upper",   "work",   "outside/inner"};
 constexpr std::array<const char*, 5> kNames = {"a", "b", "c", "d", "ee"};
-constexpr std::array<const char*, 6> kMarks = {
+constexpr std::array<const char*, 9> kMarks = {
     "trusted.overlay.opaque", "trusted.overlay.redirect", "trusted.overlay.metacopy",
-    "trusted.overlay.impure", "trusted.bailey.ino",       "trusted.overlay.origin"};
+    "trusted.overlay.impure", "trusted.bailey.ino",       "trusted.overlay.origin",
+    "trusted.bailey.links",   "trusted.bailey.impure",    "trusted.bailey.completing"};
 // What a mark may say: right, wrong and hostile.
-constexpr std::array<std::string_view, 16> kValues = {
-    "y",          "a",           "/a",
-    "/a/b",       "b",           "x",
-    "",           "..",          "../b",
-    "/..",        "/../outside", "/a/../../outside",
-    "/outside/f", "a/../b",      "12345678901234567890",
-    "//"};
+// Of another session: setuid, a mode and times (completion.h).
+constexpr char kHalfCopied[48] = {1, 0, 0, 0, 0, 0, 0, 0, '\xed', '\x09'};
+constexpr std::array<std::string_view, 20> kValues = {"y",
+                                                      "a",
+                                                      "/a",
+                                                      "/a/b",
+                                                      "b",
+                                                      "x",
+                                                      "",
+                                                      "..",
+                                                      "../b",
+                                                      "/..",
+                                                      "/../outside",
+                                                      "/a/../../outside",
+                                                      "/outside/f",
+                                                      "a/../b",
+                                                      "12345678901234567890",
+                                                      "//",
+                                                      "=2 1 0 0",
+                                                      "+-1 1 0 0",
+                                                      "=0 0 0 0",
+                                                      {kHalfCopied, sizeof kHalfCopied}};
 constexpr std::array<std::string_view, 8> kTargets = {"a",
                                                       "../outside/f",
                                                       "/mnt/outside/f",
@@ -74,6 +90,7 @@ LayerWorld::LayerWorld(FuzzInput& input) {
   WriteFile(At("outside/f"), "secret", 0);
   for (const char* layer : {"lower1", "lower2", "upper"})
     for (size_t count = input.Below(9); count > 0; --count) MakeEntry(input, At(layer));
+  for (size_t count = input.Below(4); count > 0; --count) MakeIndexEntry(input);
   before_ = Snapshot();
 }
 
@@ -133,6 +150,29 @@ void LayerWorld::MakeEntry(FuzzInput& input, const std::string& layer) {
     }
   }
   for (size_t marks = input.Below(3); marks > 0; --marks) Mark(input, path);
+}
+
+// What the index of hard links may hold after years: an entry for a file of a lower or for none, of
+// a file that the upper has or of one without a name, with a mark that is right or any.
+void LayerWorld::MakeIndexEntry(FuzzInput& input) {
+  const std::string index = At("work/bailey-links");
+  ::mkdir(index.c_str(), 0700);
+  const size_t from_bottom = input.Below(3);
+  const std::string lower = At(from_bottom == 0 ? "lower2" : "lower1") + "/" + Name(input);
+  struct stat st {};
+  const bool there = ::lstat(lower.c_str(), &st) == 0;
+  const std::string name =
+      there ? std::to_string(from_bottom) + "-" + std::to_string(st.st_ino) : Name(input);
+  const std::string entry = index + "/" + name;
+  const std::string upper = At("upper") + "/" + Name(input);
+  if (::link(upper.c_str(), entry.c_str()) != 0) WriteFile(entry, input.Text(), 0);
+  ::lsetxattr(entry.c_str(), "trusted.bailey.ino", "77", 2, 0);
+  if (input.Below(4) == 0) return Mark(input, entry);
+  const std::string mark = (input.Below(2) == 0 ? "=" : "+-") + std::to_string(input.Below(5)) +
+                           " " + std::to_string(st.st_size) + " " +
+                           std::to_string(st.st_mtim.tv_sec) + " " +
+                           std::to_string(st.st_mtim.tv_nsec);
+  ::lsetxattr(entry.c_str(), "trusted.bailey.links", mark.data(), mark.size(), 0);
 }
 
 void LayerWorld::Mark(FuzzInput& input, const std::string& path) {

@@ -16,8 +16,8 @@ void EnterLayerWorld();
 
 class LayerWorld {
  public:
-  // Makes entries in lower1 (topmost), lower2 and the upper as the input says: kinds, names,
-  // contents and overlayfs' marks, well-formed ones and others.
+  // Makes entries in lower1 (topmost), lower2, the upper and the index of hard links as the input
+  // says: kinds, names, contents, overlayfs' marks and ours, well-formed ones and others.
   explicit LayerWorld(FuzzInput& input);
   // Checks that nothing outside and no lower has changed, and takes everything away.
   ~LayerWorld();
@@ -33,6 +33,7 @@ class LayerWorld {
 
  private:
   void MakeEntry(FuzzInput& input, const std::string& layer);
+  void MakeIndexEntry(FuzzInput& input);
   void Mark(FuzzInput& input, const std::string& path);
   std::string Snapshot() const;
 
