@@ -223,9 +223,12 @@ Done Resolver::TakeLowerLink(Walk& walk, LayerIndex layer, int directory, const 
     found.link = key;
     return {};
   }
-  if (!entry->mark.IsOf(st)) return {};  // the lower is another one than it was
-  if (::fstatat(entry->directory, entry->name.c_str(), &found.st, AT_SYMLINK_NOFOLLOW) != 0)
+  struct stat copy {};
+  if (::fstatat(entry->directory, entry->name.c_str(), &copy, AT_SYMLINK_NOFOLLOW) != 0)
     return Refuse();
+  // The lower is another one than it was.
+  if (!entry->mark.IsOf(st) || (copy.st_mode & S_IFMT) != (st.st_mode & S_IFMT)) return {};
+  found.st = copy;
   if (S_ISREG(st.st_mode)) {
     Marks marks(entry->directory, entry->name);
     const auto incomplete = IsIncomplete(marks, found.st);

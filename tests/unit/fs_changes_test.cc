@@ -104,6 +104,18 @@ TEST_F(Changes, AnEmptiedFileNeverGetsTheTemplatesDataBack) {
   EXPECT_EQ(text, "own");
 }
 
+TEST_F(Changes, AnIndexEntryOfAnotherKindIsAnotherFiles) {
+  Write("lower1/a", "linked");
+  std::filesystem::create_hard_link(home_ / "lower1/a", home_ / "lower1/b");
+  const struct stat lower = StatOf("lower1/a");
+  const std::string entry = "work/bailey-links/" + LinkKey{0, lower.st_ino}.Text();
+  MakeDirectory("work/bailey-links");
+  std::filesystem::create_symlink("target", home_ / entry);
+  Mark(entry, kLinkMark, LinkMark::OfLower(lower).Text());
+  Tree& tree = MakeTree(1);
+  EXPECT_TRUE(S_ISREG(tree.LookUp(tree.root(), "a")->st.st_mode));
+}
+
 // A link that the index counts too few of: no name leads to it, and it is not there.
 TEST_F(Changes, AnIndexThatCountsFewerLinksThanThereAreNames) {
   Write("lower1/a", "linked");
