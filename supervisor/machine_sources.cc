@@ -51,7 +51,9 @@ Result<UniqueFd> OpenDiskNames() {
   while (std::getline(lines, line)) {
     std::istringstream words(line);
     std::string major, minor, name;
-    if (words >> major >> minor >> name) names.append(major + " " + minor + " " + name + "\n");
+    if (!(words >> major >> minor >> name)) continue;
+    for (const std::string& word : {major, minor}) names.append(word).push_back(' ');
+    names.append(name).push_back('\n');
   }
   return SealedText("disk-names", names);
 }

@@ -16,10 +16,11 @@
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" __attribute__((weak)) int LLVMFuzzerInitialize(int* argc, char*** argv);
-// Where a sanitizer is linked.
+// NOLINTBEGIN(bugprone-reserved-identifier): the sanitizers' names. Null where none is linked.
 extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
 // GCC's UBSan does not call what was given to ASan: it is to abort.
 extern "C" const char* __ubsan_default_options() { return "abort_on_error=1"; }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace {
 

@@ -35,7 +35,7 @@ class FuzzInput {
   // As long as its first byte says, at most `longest`.
   std::string Text(size_t longest = 255) {
     const size_t size = std::min({size_t{Byte()}, longest, rest_.size()});
-    const std::string text(reinterpret_cast<const char*>(rest_.data()), size);
+    std::string text(reinterpret_cast<const char*>(rest_.data()), size);
     rest_ = rest_.subspan(size);
     return text;
   }
