@@ -51,7 +51,7 @@ void Admission::Refuse(NetCounter limit, const char* name, const Endpoint& from,
                        const Endpoint& to) {
   counters_.Add(limit);
   counters_.Add(NetCounter::kDeniedLimit);
-  log_.Add({"tcp", from, to, std::string("limit ") + name});
+  log_.Add({"tcp", from, to}, [name] { return std::string("limit ") + name; });
 }
 
 }  // namespace bailey::netproxy

@@ -17,10 +17,9 @@ std::string Place(const Endpoint& endpoint) {
 DenialLog::DenialLog(EventLoop& loop, Write write)
     : loop_(loop), write_(write), filled_(EventLoop::Clock::now()) {}
 
-void DenialLog::Add(const Denial& denial) {
-  if (!TakeLine()) return AddUnseen(1);
+void DenialLog::WriteLine(const Denial& denial, std::string_view verdict) {
   std::string line = "denied " + std::string(denial.protocol) + " " + Place(denial.from) + " > " +
-                     Place(denial.to) + ": " + denial.verdict;
+                     Place(denial.to) + ": " + std::string(verdict);
   if (unlogged_ > 0) line += " (" + Unlogged() + ")";
   write_(line);
 }

@@ -17,7 +17,6 @@ namespace bailey::netproxy {
 struct Denial {
   std::string_view protocol;  // "tcp", "udp", "bind tcp"
   Endpoint from, to;          // port 0: not known yet
-  std::string verdict;        // "private", "rule deny *:25", "limit connection_rate"
 };
 
 class DenialLog {
@@ -31,12 +30,19 @@ class DenialLog {
   DenialLog(const DenialLog&) = delete;
   DenialLog& operator=(const DenialLog&) = delete;
 
-  void Add(const Denial& denial);
+  // `verdict()` is "private", "rule deny *:25", "limit connection_rate"; not called unless there is
+  // a line for it.
+  template <class Verdict>
+  void Add(const Denial& denial, Verdict verdict) {
+    if (!TakeLine()) return AddUnseen(1);
+    WriteLine(denial, verdict());
+  }
   // So many of which nothing is known but that they were.
   void AddUnseen(uint64_t count);
 
  private:
   bool TakeLine();
+  void WriteLine(const Denial& denial, std::string_view verdict);
   void TellLater();
   std::string Unlogged();
 

@@ -56,12 +56,12 @@ void DenialReport::OnNotice(std::span<const std::byte> record) {
   --unseen_;
   const bool bind = notice.reason == BAILEY_DENY_BIND, udp = notice.protocol == IPPROTO_UDP;
   const Endpoint to{AddressOf(notice), notice.to_port};
+  const EgressPolicy& policy = gatekeeper_.policy();
   log_.Add(
       {.protocol = bind ? (udp ? "bind udp" : "bind tcp") : (udp ? "udp" : "tcp"),
-       .from = {gatekeeper_.policy().config().ip, notice.from_port},
-       .to = to,
-       .verdict = bind ? "bind"
-                       : gatekeeper_.policy().Explain(static_cast<DenyReason>(notice.reason), to)});
+       .from = {policy.config().ip, notice.from_port},
+       .to = to},
+      [&] { return bind ? "bind" : policy.Explain(static_cast<DenyReason>(notice.reason), to); });
 }
 
 void DenialReport::Report() {

@@ -22,7 +22,8 @@ bool Gatekeeper::Allows(const Endpoint& from, const Endpoint& to, Transport tran
   const DenyReason reason =
       judgement.verdict == Verdict::kAskPeer ? DenyReason::kTenant : judgement.reason;
   counters_.Add(DenialCounter(reason));
-  log_.Add({transport == Transport::kTcp ? "tcp" : "udp", from, to, policy_->Explain(reason, to)});
+  log_.Add({transport == Transport::kTcp ? "tcp" : "udp", from, to},
+           [&] { return policy_->Explain(reason, to); });
   return false;
 }
 
@@ -32,7 +33,9 @@ bool Gatekeeper::AllowsEcho(const IpAddress& to) {
   const DenyReason reason =
       judgement.verdict == Verdict::kAskPeer ? DenyReason::kTenant : judgement.reason;
   counters_.Add(DenialCounter(reason));
-  log_.Add({"echo", {policy_->config().ip, 0}, {to, 0}, policy_->Explain(reason, {to, 0})});
+  log_.Add({"echo", {policy_->config().ip, 0}, {to, 0}}, [&] {
+    return policy_->Explain(reason, {to, 0});
+  });
   return false;
 }
 
