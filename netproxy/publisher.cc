@@ -34,6 +34,7 @@ Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Publish
 
 void Publisher::Rest() {
   loop_.Unwatch(options_.events->fd());
+  young_.clear();
   for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
 }
 
@@ -68,8 +69,17 @@ void Publisher::OnEvent(std::span<const std::byte> record) {
   const PublishedPort port{event.udp != 0 ? Transport::kUdp : Transport::kTcp, event.port};
   if (event.closed != 0)
     OnClosed(event.cookie, port);
+  else if (event.udp != 0)
+    OnBound(event.cookie, port);
   else
     OnOpened(event.cookie, port);
+}
+
+void Publisher::OnBound(uint64_t cookie, PublishedPort port) {
+  young_.insert(cookie);
+  loop_.After(kGrownUp, [this, cookie, port] {
+    if (young_.erase(cookie) != 0) OnOpened(cookie, port);
+  });
 }
 
 void Publisher::OnOpened(uint64_t cookie, PublishedPort port) {
@@ -82,6 +92,7 @@ void Publisher::OnOpened(uint64_t cookie, PublishedPort port) {
 }
 
 void Publisher::OnClosed(uint64_t cookie, PublishedPort port) {
+  young_.erase(cookie);
   const auto found = listening_.find(port);
   if (found == listening_.end()) return;
   found->second.erase(cookie);

@@ -2,7 +2,9 @@
 // host, at the tenant's IP and the same port, as far as the configuration allows. Events of the
 // `listening` program say which socket has come or gone; sock_diag says what it is bound to. A port
 // that the host will not give (taken by somebody else) is asked for again, ever more slowly, while
-// the tenant listens on it, and as slowly if it closes and listens anew. Runs on the loop's thread.
+// the tenant listens on it, and as slowly if it closes and listens anew.
+// A UDP socket is not looked at before it is kGrownUp: most of those that are bound ask one
+// question and are gone. Runs on the loop's thread.
 #pragma once
 
 #include <chrono>
@@ -40,6 +42,8 @@ struct PublisherOptions {
 
 class Publisher {
  public:
+  static constexpr std::chrono::milliseconds kGrownUp{20};
+
   // All references outlive this.
   Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, PublisherOptions options);
   ~Publisher();
@@ -68,6 +72,7 @@ class Publisher {
 
   void OnEvents();
   void OnEvent(std::span<const std::byte> record);
+  void OnBound(uint64_t cookie, PublishedPort port);
   void OnOpened(uint64_t cookie, PublishedPort port);
   void OnClosed(uint64_t cookie, PublishedPort port);
   Status LookAtAll();
@@ -84,6 +89,7 @@ class Publisher {
   EventLoop& loop_;
   CounterPage<NetCounter>& counters_;
   PublisherOptions options_;
+  std::set<uint64_t> young_;  // cookies of UDP sockets that have just been bound
   std::map<PublishedPort, std::set<uint64_t>> listening_;  // cookies of sockets that serve the IP
   std::map<PublishedPort, Port> ports_;
   size_t asked_ = 0;                 // of `ports_`

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include <thread>
+
+#include "netproxy/publisher.h"
 #include "tests/ns/netproxy_world.h"
 
 namespace bailey::netproxy {
@@ -171,10 +174,10 @@ TEST(Publish, ARefusalOutlivesTheSocket) {
     World world;
     const UniqueFd taken = world.Host(SOCK_DGRAM);
     ASSERT_EQ(BindAt(taken, At(kTenantIp, 53)), 0);
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 40; ++i) {
       const UniqueFd socket = world.Tenant(SOCK_DGRAM);
       ASSERT_EQ(BindAt(socket, At("0.0.0.0", 53)), 0);
-      ::usleep(10'000);
+      std::this_thread::sleep_for(2 * Publisher::kGrownUp);
     }
     EXPECT_GE(world.listeners_asked(), 1);
     EXPECT_LE(world.listeners_asked(), 10);
