@@ -35,13 +35,13 @@ void Bandwidth::SetRate(uint64_t bytes_per_second) {
   bucket_ = datagrams_ = {};  // what was saved up at another rate is void
   bucket_.SetRate(static_cast<double>(bytes_per_second));
   datagrams_.SetRate(static_cast<double>(bytes_per_second) / 2);
-  bucket_.Fill(EventLoop::Clock::now(), {});
-  datagrams_.Fill(EventLoop::Clock::now(), {});
+  bucket_.Fill(now_(), {});
+  datagrams_.Fill(now_(), {});
   if (!line_.empty()) ServeLater();
 }
 
 void Bandwidth::Fill() {
-  const auto now = EventLoop::Clock::now();
+  const auto now = now_();
   bucket_.Fill(now, line_.empty() ? kIdleWorth : kBusyWorth);
   datagrams_.Fill(now, kIdleWorth);
 }

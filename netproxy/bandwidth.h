@@ -41,11 +41,14 @@ class Bandwidth {
   static constexpr size_t kUnlimited = ~size_t{0};
   // A flow that waits: whatever Resume() knows it by. It owns `waits`.
   using Flow = void*;
+  using Now = EventLoop::Clock::time_point (*)();
 
   // `resume(flow)`: its turn has come; it calls Grant() before that returns, or has nothing to
-  // move. `waited()` counts one that had to wait, or a datagram that was dropped.
-  Bandwidth(EventLoop& loop, std::function<void(Flow)> resume, std::function<void()> waited)
-      : loop_(loop), resume_(std::move(resume)), waited_(std::move(waited)) {}
+  // move. `waited()` counts one that had to wait, or a datagram that was dropped. `now`: the clock,
+  // but for tests.
+  Bandwidth(EventLoop& loop, std::function<void(Flow)> resume, std::function<void()> waited,
+            Now now = EventLoop::Clock::now)
+      : loop_(loop), resume_(std::move(resume)), waited_(std::move(waited)), now_(now) {}
   ~Bandwidth() { loop_.Cancel(timer_); }
   Bandwidth(const Bandwidth&) = delete;
   Bandwidth& operator=(const Bandwidth&) = delete;
@@ -74,6 +77,7 @@ class Bandwidth {
   EventLoop& loop_;
   std::function<void(Flow)> resume_;
   std::function<void()> waited_;
+  const Now now_;
   TokenBucket bucket_, datagrams_;
   std::deque<Waiting> line_;
   Flow served_ = nullptr;  // has its turn right now
