@@ -57,19 +57,14 @@ struct bailey_guest {
 };
 #define BAILEY_MOST_GUESTS 4096
 
-/* An outbound SYN that was taken away, from its IP header on. */
+/* What `hold` has taken away, from its IP header on. */
+struct bailey_held {
+  bailey_u32 size;
+  bailey_u8 packet[];
+};
+/* The longest of each kind, of SYNs and of pings. Longer pings are lost. */
 #define BAILEY_SYN_BYTES 124
-struct bailey_held_syn {
-  bailey_u32 size;
-  bailey_u8 packet[BAILEY_SYN_BYTES];
-};
-/* An outbound ping, likewise. Longer ones are lost. */
 #define BAILEY_ECHO_BYTES 2040
-struct bailey_held_echo {
-  bailey_u32 size;
-  bailey_u32 unused;
-  bailey_u8 packet[BAILEY_ECHO_BYTES];
-};
 /* On what the proxy's sockets inside send: not to be held, and no business of the supervisor's
  * source guard (BAILEY_INSIDE_MARK there is the same). The tenant cannot set a mark. */
 #define BAILEY_RAW_MARK 0x6261696c

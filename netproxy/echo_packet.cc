@@ -1,12 +1,9 @@
 #include "netproxy/echo_packet.h"
 
-#include <arpa/inet.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
 
-#include <algorithm>
-#include <array>
-#include <cstring>
+#include "netproxy/packet_bytes.h"
 
 namespace bailey::netproxy {
 namespace {
@@ -15,17 +12,6 @@ using Bytes = std::span<const uint8_t>;
 
 constexpr size_t kIcmp = 8, kIpv4 = 20, kIpv6 = 40;
 constexpr int kIcmpProtocol = IPPROTO_ICMP, kIcmpV6Protocol = IPPROTO_ICMPV6;
-
-uint16_t Number(Bytes bytes, size_t offset) {
-  return static_cast<uint16_t>(bytes[offset] << 8 | bytes[offset + 1]);
-}
-
-IpAddress Address(Bytes bytes, size_t offset, bool v6) {
-  if (!v6) return IpAddress::V4(uint32_t{Number(bytes, offset)} << 16 | Number(bytes, offset + 2));
-  std::array<uint8_t, 16> all{};
-  std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(offset), all.size(), all.begin());
-  return IpAddress::V6(all);
-}
 
 // The types of an error that may be about a ping.
 bool IsError(uint8_t type, bool v6) {
@@ -42,13 +28,13 @@ std::optional<EchoRequest> EchoRequest::Parse(Bytes packet) {
   if (header < kIpv4 || packet.size() < header + kIcmp) return std::nullopt;
   if (packet[v6 ? 6 : 9] != (v6 ? kIcmpV6Protocol : kIcmpProtocol)) return std::nullopt;
   EchoRequest request;
-  request.from = Address(packet, v6 ? 8 : 12, v6);
-  request.to = Address(packet, v6 ? 24 : 16, v6);
+  request.from = AddressAt(packet.data() + (v6 ? 8 : 12), v6);
+  request.to = AddressAt(packet.data() + (v6 ? 24 : 16), v6);
   request.hops = packet[v6 ? 7 : 8];
   request.icmp = packet.subspan(header);
   request.about = packet.first(header + kIcmp);
   if (request.icmp[0] != (v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO)) return std::nullopt;
-  request.id = Number(request.icmp, kEchoIdOffset);
+  request.id = NumberAt(request.icmp.data() + kEchoIdOffset);
   return request;
 }
 
@@ -61,7 +47,7 @@ std::optional<EchoResponse> EchoResponse::Parse(const IpAddress& from, Bytes icm
     response.answer = true;
     response.peer = from;
     response.id_offset = kEchoIdOffset;
-    response.id = Number(icmp, kEchoIdOffset);
+    response.id = NumberAt(icmp.data() + kEchoIdOffset);
     return response;
   }
   if (!IsError(icmp[0], v6)) return std::nullopt;

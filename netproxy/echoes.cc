@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/log.h"
-#include "netproxy/bpf_types.h"
+#include "netproxy/packet_bytes.h"
 #include "netproxy/raw_packet.h"
 
 namespace bailey::netproxy {
@@ -80,17 +80,6 @@ uint8_t HopLimit(msghdr& message) {
   return 64;
 }
 
-// ICMP's checksum; ICMPv6's is the kernel's.
-void SetIcmpChecksum(std::span<uint8_t> icmp) {
-  icmp[2] = icmp[3] = 0;
-  uint32_t sum = 0;
-  for (size_t i = 0; i < icmp.size(); ++i)
-    sum += i % 2 == 0 ? uint32_t{icmp[i]} << 8 : uint32_t{icmp[i]};
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  icmp[2] = static_cast<uint8_t>(~sum >> 8 & 0xff);
-  icmp[3] = static_cast<uint8_t>(~sum & 0xff);
-}
-
 }  // namespace
 
 Result<UniqueFd> MakeEchoSocket(const IpAddress& tenant_ip) {
@@ -120,11 +109,7 @@ Status Echoes::Start() {
 }
 
 void Echoes::OnRequest(std::span<const std::byte> record) {
-  bailey_held_echo held{};
-  if (record.size() < sizeof held) return;
-  std::memcpy(&held, record.data(), sizeof held);
-  if (held.size > sizeof held.packet) return;
-  const auto request = EchoRequest::Parse({held.packet, held.size});
+  const auto request = EchoRequest::Parse(HeldPacket(record));
   if (!request || !gatekeeper_.SourceIsTenants(request->from)) return;
   const auto refuse = [&](Unreachable reason) {
     SendRawIcmp(sockets_.raw, reason, request->to, request->from, request->about);
@@ -136,7 +121,7 @@ void Echoes::OnRequest(std::span<const std::byte> record) {
   if (!relays_.TakeDatagram(Relay::kInside, request->icmp.size())) return;
   const Place flow = Find(*request);
   auto icmp = WithId(request->icmp, kEchoIdOffset, flow->real_id);
-  if (!own.is_v6()) SetIcmpChecksum(icmp);
+  if (!own.is_v6()) SetIcmpChecksum(icmp);  // ICMPv6's is the kernel's
   const Status sent = SendEcho(sockets_.outside, request->to, request->hops, icmp);
   if (sent || sent.error().Errno() == EAGAIN || sent.error().Errno() == ENOBUFS) return;
   refuse(ReasonFor(sent.error().Errno()));

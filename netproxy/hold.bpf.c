@@ -86,16 +86,15 @@ static __always_inline int IsForeignEcho(struct __sk_buff* packet) {
   return ip[IPV6] == ECHO6;
 }
 
-static __always_inline int HoldEcho(struct __sk_buff* packet) {
+// `packet` has at most `most` bytes.
+static __always_inline int Hold(struct __sk_buff* packet, void* ring, __u32 least, __u32 most) {
   __u32 size = packet->len - ETHERNET;
-  if (size > BAILEY_ECHO_BYTES) return TC_ACT_SHOT;
-  struct bailey_held_echo* held = bpf_ringbuf_reserve(&held_echoes, sizeof *held, 0);
-  if (!held) return TC_ACT_SHOT;
+  struct bailey_held* held = bpf_ringbuf_reserve(ring, sizeof *held + most, 0);
+  if (!held) return TC_ACT_SHOT;  // full: TCP tries again in a second
   held->size = size;
   asm volatile("" : "+r"(size));
   size &= 2047;  // for the verifier
-  if (size < IPV4 + ICMP || size > BAILEY_ECHO_BYTES ||
-      bpf_skb_load_bytes(packet, ETHERNET, held->packet, size)) {
+  if (size < least || size > most || bpf_skb_load_bytes(packet, ETHERNET, held->packet, size)) {
     bpf_ringbuf_discard(held, 0);
     return TC_ACT_SHOT;
   }
@@ -106,22 +105,14 @@ static __always_inline int HoldEcho(struct __sk_buff* packet) {
 SEC("tc")
 int hold(struct __sk_buff* packet) {
   if (packet->mark == BAILEY_RAW_MARK) return TC_ACT_OK;
-  if (IsForeignEcho(packet)) return HoldEcho(packet);
-  if (!IsHeld(packet)) return TC_ACT_OK;
-  __u32 size = packet->len - ETHERNET;
-  if (size > BAILEY_SYN_BYTES) return TC_ACT_OK;  // data in the SYN (Fast Open): unheld
-  struct bailey_held_syn* held = bpf_ringbuf_reserve(&held_syns, sizeof *held, 0);
-  if (!held) return TC_ACT_SHOT;  // full: TCP tries again in a second
-  held->size = size;
-  asm volatile("" : "+r"(size));
-  size &= 127;  // for the verifier
-  if (size < IPV4 + TCP || size > BAILEY_SYN_BYTES ||
-      bpf_skb_load_bytes(packet, ETHERNET, held->packet, size)) {
-    bpf_ringbuf_discard(held, 0);
-    return TC_ACT_SHOT;
+  if (IsForeignEcho(packet)) {
+    if (packet->len - ETHERNET > BAILEY_ECHO_BYTES) return TC_ACT_SHOT;
+    return Hold(packet, &held_echoes, IPV4 + ICMP, BAILEY_ECHO_BYTES);
   }
-  bpf_ringbuf_submit(held, 0);
-  return TC_ACT_STOLEN;
+  if (!IsHeld(packet)) return TC_ACT_OK;
+  // Data in the SYN (Fast Open): unheld.
+  if (packet->len - ETHERNET > BAILEY_SYN_BYTES) return TC_ACT_OK;
+  return Hold(packet, &held_syns, IPV4 + TCP, BAILEY_SYN_BYTES);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -228,8 +228,7 @@ Status SendRawIcmpMessage(int raw, const IpAddress& from, const IpAddress& to,
     SetTransportChecksum(from, to, IPPROTO_ICMPV6, icmp, kIcmpChecksumOffset);
     return SendRawTransport(raw, from, to, IPPROTO_ICMPV6, icmp, hops);
   }
-  icmp[kIcmpChecksumOffset] = icmp[kIcmpChecksumOffset + 1] = 0;
-  StoreChecksum(icmp, kIcmpChecksumOffset, Sum(icmp, 0));  // ICMP knows no pseudo header
+  SetIcmpChecksum(icmp);
   return SendRawTransport(raw, from, to, IPPROTO_ICMP, icmp, hops);
 }
 
@@ -241,6 +240,11 @@ Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uin
 
 Status SendRawPacket(int raw, const IpAddress& to, Bytes packet) {
   return SendPacket(raw, to, {packet, {}, {}});
+}
+
+void SetIcmpChecksum(std::span<uint8_t> icmp) {
+  icmp[kIcmpChecksumOffset] = icmp[kIcmpChecksumOffset + 1] = 0;
+  StoreChecksum(icmp, kIcmpChecksumOffset, Sum(icmp, 0));
 }
 
 void SetTransportChecksum(const IpAddress& from, const IpAddress& to, uint8_t protocol,

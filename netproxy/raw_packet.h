@@ -44,6 +44,9 @@ Status SendRawTransport(int raw, const IpAddress& from, const IpAddress& to, uin
                         std::span<const uint8_t> transport, uint8_t hops = 64);
 Status SendRawPacket(int raw, const IpAddress& to, std::span<const uint8_t> packet);
 
+// Writes ICMP's own, which knows no pseudo header.
+void SetIcmpChecksum(std::span<uint8_t> icmp);
+
 // Writes the checksum of `transport` (header and data), which is at `offset` in it.
 void SetTransportChecksum(const IpAddress& from, const IpAddress& to, uint8_t protocol,
                           std::span<uint8_t> transport, size_t offset);

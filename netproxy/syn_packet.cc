@@ -6,40 +6,28 @@
 #include <algorithm>
 #include <cstring>
 
+#include "netproxy/packet_bytes.h"
+
 namespace bailey::netproxy {
 namespace {
 
 constexpr size_t kTcpBytes = 20, kChecksumOffset = 16, kTransportBytesInIcmp = 8;
 
-IpAddress AddressAt(const uint8_t* bytes, bool v6) {
-  if (!v6) {
-    uint32_t network = 0;
-    std::memcpy(&network, bytes, sizeof network);
-    return IpAddress::V4(ntohl(network));
-  }
-  std::array<uint8_t, 16> all{};
-  std::memcpy(all.data(), bytes, all.size());
-  return IpAddress::V6(all);
-}
-
-uint16_t PortAt(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]); }
-
 }  // namespace
 
 std::optional<SynPacket> SynPacket::Parse(std::span<const std::byte> record) {
-  bailey_held_syn held{};
-  if (record.size() < sizeof held) return std::nullopt;
-  std::memcpy(&held, record.data(), sizeof held);
-  const bool v6 = held.packet[0] >> 4 == 6;
+  const std::span<const uint8_t> packet = HeldPacket(record);
+  if (packet.empty() || packet.size() > BAILEY_SYN_BYTES) return std::nullopt;
+  const bool v6 = packet[0] >> 4 == 6;
   const size_t ip_bytes = v6 ? 40 : 20;
-  if (held.size > sizeof held.packet || held.size < ip_bytes + kTcpBytes) return std::nullopt;
+  if (packet.size() < ip_bytes + kTcpBytes) return std::nullopt;
   SynPacket syn;
-  std::copy(std::begin(held.packet), std::end(held.packet), syn.packet_.begin());
-  syn.size_ = held.size;
-  const uint8_t* const addresses = held.packet + (v6 ? 8 : 12);
-  const uint8_t* const ports = held.packet + ip_bytes;
-  syn.from_ = {AddressAt(addresses, v6), PortAt(ports)};
-  syn.to_ = {AddressAt(addresses + (v6 ? 16 : 4), v6), PortAt(ports + 2)};
+  std::copy(packet.begin(), packet.end(), syn.packet_.begin());
+  syn.size_ = packet.size();
+  const uint8_t* const addresses = packet.data() + (v6 ? 8 : 12);
+  const uint8_t* const ports = packet.data() + ip_bytes;
+  syn.from_ = {AddressAt(addresses, v6), NumberAt(ports)};
+  syn.to_ = {AddressAt(addresses + (v6 ? 16 : 4), v6), NumberAt(ports + 2)};
   return syn;
 }
 

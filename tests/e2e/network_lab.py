@@ -17,6 +17,7 @@ import struct
 import subprocess
 import threading
 
+import harness
 from harness import die_with_parent, wait_until
 
 CLONE_NEWNET = 0x40000000
@@ -108,6 +109,40 @@ class Lab:
     def close(self):
         self.host.close()
         self.outside.close()
+
+
+class NetworkTest(harness.BaileyTest):
+    """Bailey in a lab, with a template of the host's own /usr, so that there is a Python inside."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab()
+        cls.addClassCleanup(cls.lab.close)
+        cls.bailey_options = {"netns": cls.lab.host.path,
+                              "network": f'interface = "{INTERFACE}"\nresolvers = ["{OUTSIDE}"]'}
+        super().setUpClass()
+        cls.bailey.ok("template", "create", "host", "--host", timeout=600)
+        cls.bailey.make_template()
+
+    def launch(self, name, ip, *argv):
+        self.bailey.ok("launch", name, "--ip", ip, "--template", "host", *argv, "--",
+                       "/bin/sleep", "infinity")
+
+    def run_inside(self, name, script, *args):
+        """A Python program inside, until the test ends or what is returned is called; returns once
+        it says that it is ready."""
+        process = subprocess.Popen(
+            self.bailey._in_netns([str(harness.BIN / "bailey"), "exec", name, "--", "python3", "-c",
+                                   script, *args]),
+            env=self.bailey.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+        def close():
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        self.addCleanup(close)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        return close
 
 
 class Server:

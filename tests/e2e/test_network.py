@@ -62,7 +62,7 @@ for place in sys.argv[1:]:
     s.bind((address, int(port)))
     s.listen()
     sockets.append(s)
-print("listening", flush=True)
+print("ready", flush=True)
 time.sleep(1000)
 """
 
@@ -99,27 +99,11 @@ print(alive)
 """
 
 
-class Network(harness.BaileyTest):
-    """Tenants with the host's own /usr, so that there is a Python inside to try sockets with."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = network_lab.Lab()
-        cls.addClassCleanup(cls.lab.close)
-        cls.bailey_options = {"netns": cls.lab.host.path,
-                              "network": f'interface = "{INTERFACE}"\nresolvers = ["{OUTSIDE}"]'}
-        super().setUpClass()
-        cls.bailey.ok("template", "create", "host", "--host", timeout=600)
-        cls.bailey.make_template()
-
+class Network(network_lab.NetworkTest):
     def server(self, *args, **options):
         server = network_lab.Server(*args, **options)
         self.addCleanup(server.close)
         return server
-
-    def launch(self, name, ip, *argv):
-        self.bailey.ok("launch", name, "--ip", ip, "--template", "host", *argv, "--",
-                       "/bin/sleep", "infinity")
 
     def attempt(self, name, *attempts):
         done = self.bailey.exec(name, "python3", "-c", PROBE, json.dumps(attempts), check=True)
@@ -129,19 +113,8 @@ class Network(harness.BaileyTest):
         return self.attempt(name, ["AF_INET", "SOCK_STREAM", address, port, "connect"])[0]
 
     def serve(self, name, *places):
-        """Listens inside until the returned process is closed; returns once it does."""
-        process = subprocess.Popen(
-            self.bailey._in_netns([str(harness.BIN / "bailey"), "exec", name, "--", "python3", "-c",
-                                   SERVE, *places]),
-            env=self.bailey.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-
-        def close():
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        self.addCleanup(close)
-        self.assertEqual(process.stdout.readline(), "listening\n")
-        return close
+        """Listens inside until what is returned is called; returns once it does."""
+        return self.run_inside(name, SERVE, *places)
 
     def refused(self, name, reason):
         return self.bailey.metric("bailey_tenant_net_refused_total", tenant=name, reason=reason)

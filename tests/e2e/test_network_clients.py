@@ -3,13 +3,11 @@
 on port 53, and curl while the proxy is replaced."""
 import concurrent.futures
 import socket
-import subprocess
 import unittest
 
-import harness
 import network_lab
 from harness import wait_until
-from network_lab import HOST, HOST6, INTERFACE, OUTSIDE, OUTSIDE6
+from network_lab import HOST, HOST6, OUTSIDE, OUTSIDE6
 
 ALICE, BOB, ALICE6 = "203.0.113.7", "203.0.113.8", "2001:db8:7::7"
 NOBODY, NOBODY6 = "203.0.113.99", "2001:db8:7::99"
@@ -45,36 +43,7 @@ while True:
 QUESTION = bytes.fromhex("123401000001000000000000") + b"\3www\7example\0" + b"\0\1\0\1"
 
 
-class Clients(harness.BaileyTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = network_lab.Lab()
-        cls.addClassCleanup(cls.lab.close)
-        cls.bailey_options = {"netns": cls.lab.host.path,
-                              "network": f'interface = "{INTERFACE}"\nresolvers = ["{OUTSIDE}"]'}
-        super().setUpClass()
-        cls.bailey.ok("template", "create", "host", "--host", timeout=600)
-        cls.bailey.make_template()
-
-    def launch(self, name, ip, *argv):
-        self.bailey.ok("launch", name, "--ip", ip, "--template", "host", *argv, "--",
-                       "/bin/sleep", "infinity")
-
-    def run_inside(self, name, script, *args):
-        """A Python program inside, until the test ends; returns once it says that it is ready."""
-        process = subprocess.Popen(
-            self.bailey._in_netns([str(harness.BIN / "bailey"), "exec", name, "--", "python3", "-c",
-                                   script, *args]),
-            env=self.bailey.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-
-        def close():
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        self.addCleanup(close)
-        self.assertEqual(process.stdout.readline(), "ready\n")
-        return close
-
+class Clients(network_lab.NetworkTest):
     def published(self, name):
         return self.bailey.show(name)["published"]
 
