@@ -3,37 +3,28 @@
 //
 //   tenant 203.0.113.7 │ bailey-netproxy │ host 203.0.113.1, 203.0.113.7 ─ veth ─ world
 //   198.51.100.9
-//
-// The test itself plays the supervisor, on a thread of its own.
 #pragma once
 
 #include <sys/socket.h>
 
-#include <atomic>
-#include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
-#include <vector>
 
-#include "base/child_process.h"
 #include "base/counters.h"
 #include "base/message.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "netproxy/config.h"
 #include "supervisor/source_guard.h"
+#include "tests/ns/netproxy_supervisor.h"
+#include "tests/support/await.h"
+#include "tests/support/sockets.h"
 
 namespace bailey::netproxy {
 
-inline constexpr uint32_t kUidBase = 5'000'000, kProxyUid = kUidBase + 65535;
 inline constexpr char kTenantIp[] = "203.0.113.7", kHostIp[] = "203.0.113.1",
                       kPeerIp[] = "203.0.113.8", kWorldIp[] = "198.51.100.9";
-
-Endpoint At(const std::string& address, uint16_t port);
 
 class World {
  public:
@@ -59,24 +50,24 @@ class World {
   int tenant_netns() const { return tenant_.get(); }
   int cgroup() const { return cgroup_.get(); }
 
-  // The proxy, as a supervisor has it.
-  void StartProxy();  // with what was kept, if anything was
-  void KillProxy();
-  // By another, which starts as soon as this one says that it has drained.
-  void ReplaceProxy();
-  // Whether those that were replaced end by themselves.
-  bool ReplacedProxiesEnd();
-  void HangUp();  // the supervisor's end of the control socket closes
+  // The proxy: see PlayedSupervisor.
+  void StartProxy() { supervisor_->Start(); }
+  void KillProxy() { supervisor_->Kill(); }
+  void ReplaceProxy() { supervisor_->Replace(); }
+  bool ReplacedProxiesEnd() { return supervisor_->ReplacedEnd(); }
+  void HangUp() { supervisor_->HangUp(); }
   void SendConfig(const ProxyConfig& config);
-  pid_t proxy_pid() const { return proxy_.pid; }
-  bool ProxyIsAlive() const;
+  pid_t proxy_pid() const { return supervisor_->pid(); }
+  bool ProxyIsAlive() const { return supervisor_->IsAlive(); }
   ProxyConfig& config() { return config_; }
   uint64_t Count(NetCounter counter) const { return counters_->Get(counter); }
-  bool IsPublished(uint16_t port, Transport transport = Transport::kTcp);
-  int listeners_asked() const { return listeners_asked_; }
+  bool IsPublished(uint16_t port, Transport transport = Transport::kTcp) {
+    return supervisor_->IsPublished(port, transport);
+  }
+  int listeners_asked() const { return supervisor_->listeners_asked(); }
 
   // False if `condition` does not come true within some seconds.
-  static bool Await(const std::function<bool()>& condition);
+  static bool Await(const std::function<bool()>& condition) { return bailey::Await(condition); }
 
  private:
   struct Maker {
@@ -87,10 +78,6 @@ class World {
   void StartMakers();
   Maker StartMaker(const std::string& group,
                    const std::function<void(int link, const Message&)>& serve) const;
-  void ServeProxy();
-  void OnMessage(Message message);
-  void GiveListener(int link, PublishedPort port);
-  void GiveInsideSockets(int link, size_t count);
   UniqueFd In(int netns, int type, int family) const;
   UniqueFd Make(int type, int family, int protocol) const;  // the tenant's
 
@@ -102,33 +89,10 @@ class World {
   std::unique_ptr<supervisor::SourceGuard> guard_;  // as a supervisor has it; stops nothing
   CounterMapping<NetCounter> counters_;
   Maker tenants_sockets_, published_sockets_;
-
-  Child proxy_;
-  UniqueFd link_;
-  std::thread supervisor_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool ready_ = false, gone_ = false, drained_ = false;
-  std::atomic<int> listeners_asked_ = 0;
-  std::vector<std::pair<Child, UniqueFd>> replaced_;  // and their control sockets
-  std::map<std::string, UniqueFd> kept_;
-  std::map<PublishedPort, UniqueFd> listeners_;
+  std::unique_ptr<PlayedSupervisor> supervisor_;
 };
 
 // Runs `body` with a world, in a child of its own, and takes away what is left of the cgroup.
 void InWorld(const std::function<void()>& body);
-
-// Small steps of the socket API; failures are -1 or an errno, for EXPECTs.
-int ConnectTo(const UniqueFd& socket, const Endpoint& to);                      // 0 or errno
-int SendTo(const UniqueFd& socket, const Endpoint& to, std::string_view text);  // 0 or errno
-int BindAt(const UniqueFd& socket, const Endpoint& place);
-void Listen(const UniqueFd& socket, const Endpoint& place);
-UniqueFd Accept(const UniqueFd& listener, Endpoint* from = nullptr);
-Endpoint LocalEnd(const UniqueFd& socket);
-Endpoint RemoteEnd(const UniqueFd& socket);
-void Send(const UniqueFd& socket, std::string_view text);
-std::string Receive(const UniqueFd& socket, size_t bytes);  // fewer at the end of file
-std::string ReceiveDatagram(const UniqueFd& socket, Endpoint* from);
-int ReceiveErrno(const UniqueFd& socket);  // of a recv that must fail; 0 for the end of file
 
 }  // namespace bailey::netproxy
