@@ -93,15 +93,18 @@ Status WriteAll(int fd, std::string_view text) {
   return {};
 }
 
-Result<UniqueFd> SealedText(const char* name, std::string_view text) {
-  UniqueFd file(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file) return Errno("memfd_create");
-  BAILEY_TRY(WriteAll(file.get(), text));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0 ||
-      ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
-          0)
-    return Errno(std::string("seal ") + name);
-  return file;
+Result<UniqueFd> SealedText(const char* name, std::string_view text, unsigned flags) {
+  constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  // The kernel refuses the seal with EBUSY while anybody holds a page, be it the kernel itself that
+  // moves or reclaims it (mm/memfd.c, memfd_wait_for_pins); other pages are free of that.
+  for (int tries = 5;; --tries) {
+    UniqueFd file(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
+    if (!file) return Errno("memfd_create");
+    BAILEY_TRY(WriteAll(file.get(), text));
+    if (::lseek(file.get(), 0, SEEK_SET) != 0) return Errno("lseek");
+    if (::fcntl(file.get(), F_ADD_SEALS, kSeals) == 0) return file;
+    if (errno != EBUSY || tries == 1) return Errno(std::string("seal ") + name);
+  }
 }
 
 Status ReplaceFile(const std::string& path, std::string_view text, mode_t mode) {

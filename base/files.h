@@ -29,8 +29,9 @@ Status WriteControl(const std::string& path, std::string_view text);
 Status WriteControlAt(int dir, const std::string& name, std::string_view text);
 // Writes until everything is written; for pipes and ordinary files.
 Status WriteAll(int fd, std::string_view text);
-// A memfd of this text, at its start, that nobody can change any more. `name` is for /proc only.
-Result<UniqueFd> SealedText(const char* name, std::string_view text);
+// A memfd of this text, at its start, that nobody can change any more. `name` is for /proc only;
+// `flags` are further ones of memfd_create(2).
+Result<UniqueFd> SealedText(const char* name, std::string_view text, unsigned flags = 0);
 // Replaces the file atomically: temporary beside it, fsync, rename.
 Status ReplaceFile(const std::string& path, std::string_view text, mode_t mode);
 // mkdir -p for trusted paths of the host's.

@@ -138,7 +138,8 @@ struct SocketDiag::Query {
 };
 
 Result<ListeningSocket> SocketDiag::Find(const Query& query) const {
-  const auto& [transport, from, place, states] = query;
+  const auto& [transport, from, place, of_states] = query;
+  const uint32_t states = of_states;  // a lambda may not capture a binding, says clang
   const bool tcp = transport == Transport::kTcp;
   Request request = MakeRequest(place.address.family(), transport, 0);
   // The "source" of a socket is its own side; udp_diag has them swapped in this one request.

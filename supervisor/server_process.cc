@@ -52,7 +52,7 @@ Status ServerProcess::Start(const TenantCgroup& cgroup, const Options& options, 
   pid_ = spawned->pid;
   pidfd_ = std::move(spawned->pidfd);
   ended_ = std::move(ended);
-  if (const Status listening = words_.Start(std::move(words)); !listening) {
+  if (Status listening = words_.Start(std::move(words)); !listening) {
     Kill();
     return listening;
   }

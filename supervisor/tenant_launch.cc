@@ -111,16 +111,13 @@ Result<UniqueFd> LoadInitProgram(const std::string& path) {
   if (!file) return file.error().WithHint("bailey-init lies beside bailey-supervisor");
   const auto program = ReadAll(file->get(), kProgramLimit);
   if (!program) return program.error().Within(path);
-  UniqueFd memory(::memfd_create("bailey-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
-  if (!memory) return Errno("memfd_create");
-  BAILEY_TRY(WriteAll(memory.get(), *program));
+  const auto memory = SealedText("bailey-init", *program, MFD_EXEC);
+  if (!memory) return memory.error();
   // Executable, not readable: the kernel then makes the process undumpable from its first
   // instruction, in the eyes of everybody but the host's root.
-  if (::fchmod(memory.get(), 0711) != 0) return Errno("fchmod bailey-init");
-  constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-  if (::fcntl(memory.get(), F_ADD_SEALS, kSeals) != 0) return Errno("seal bailey-init");
+  if (::fchmod(memory->get(), 0711) != 0) return Errno("fchmod bailey-init");
   // A running program cannot be executed through a descriptor that could write it (ETXTBSY).
-  return OpenPath("/proc/self/fd/" + std::to_string(memory.get()), O_RDONLY);
+  return OpenPath("/proc/self/fd/" + std::to_string(memory->get()), O_RDONLY);
 }
 
 Result<LaunchedTenant> LaunchTenant(const LaunchRequest& request) {

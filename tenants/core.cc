@@ -290,7 +290,7 @@ void Core::ExecInside(const CallPtr& call, const ExecRequest& exec, const Tenant
   if (exec.probe) {
     const auto text = ReadFile(ProgramDirectory() + "/bailey-probe", kLongestProgram);
     if (!text) return done(ApiError::From(text.error(), call->request.tenant));
-    auto memory = SealedMemory("bailey-probe", *text);
+    auto memory = SealedText("bailey-probe", *text);
     if (!memory) return done(ApiError::From(memory.error(), call->request.tenant));
     program = std::move(*memory);
     fds.push_back(program.get());
@@ -389,7 +389,7 @@ void Core::Doctor(const CallPtr& call) {
 }
 
 void Core::Metrics(const CallPtr& call) {
-  auto page = SealedMemory("metrics", sampler_.Page(fleet_, host_, call->api_pid));
+  auto page = SealedText("metrics", sampler_.Page(fleet_, host_, call->api_pid));
   if (!page) return call->Fail(ApiError::From(page.error()));
   call->Attach(Attached::kText, std::move(*page));
 }

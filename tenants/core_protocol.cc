@@ -164,7 +164,7 @@ Status SendReply(int socket, const CoreReply& reply) {
   const std::string text = json::serialize(object);
   if (reply.fd) return SendMessage(socket, text, {reply.fd.get()});
   if (text.size() <= kInlineBytes) return SendMessage(socket, text);
-  auto memory = SealedMemory("reply", text);
+  auto memory = SealedText("reply", text);
   if (!memory) return memory.error();
   return SendMessage(socket, json::serialize(json::object{{"id", reply.id}, {"long", true}}),
                      {memory->get()});
@@ -182,16 +182,6 @@ Result<CoreReply> ReceiveReply(int socket) {
   auto whole = ParseObject(*text);
   if (!whole) return whole.error();
   return ReplyFromJson(std::move(*whole), {});
-}
-
-Result<UniqueFd> SealedMemory(const char* name, std::string_view text) {
-  UniqueFd memory(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory) return Errno("memfd_create");
-  BAILEY_TRY(WriteAll(memory.get(), text));
-  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-  if (::fcntl(memory.get(), F_ADD_SEALS, kSeals) != 0) return Errno("seal memory");
-  if (::lseek(memory.get(), 0, SEEK_SET) != 0) return Errno("lseek");
-  return memory;
 }
 
 }  // namespace bailey::tenants

@@ -119,7 +119,4 @@ Result<CoreRequest> ReceiveRequest(int socket);
 Status SendReply(int socket, const CoreReply& reply);
 Result<CoreReply> ReceiveReply(int socket);
 
-// A sealed memfd with `text`, positioned at its start.
-Result<UniqueFd> SealedMemory(const char* name, std::string_view text);
-
 }  // namespace bailey::tenants

@@ -28,7 +28,7 @@ Result<std::unique_ptr<ChildWatch>> RunSupervisor(EventLoop& loop, SupervisorTas
                                                   const supervisor::TenantConfig& config,
                                                   const std::string& runtime_dir,
                                                   std::function<void(ApiStatus)> done) {
-  auto memory = SealedMemory("tenant-config", supervisor::FormatTenantConfig(config));
+  auto memory = SealedText("tenant-config", supervisor::FormatTenantConfig(config));
   if (!memory) return memory.error();
   UniqueFd words(::memfd_create("supervisor-words", MFD_CLOEXEC));
   if (!words) return Errno("memfd_create");

@@ -113,6 +113,7 @@ TEST(PublishedUdp, NotWhatIsGoneAtOnce) {
   InWorld([] {
     World world;
     std::vector<UniqueFd> sockets;
+    sockets.reserve(50);
     for (int i = 0; i < 50; ++i) sockets.push_back(world.Tenant(SOCK_DGRAM));
     for (UniqueFd& socket : sockets) {
       ASSERT_EQ(BindAt(socket, At("0.0.0.0", 0)), 0);

@@ -319,9 +319,9 @@ TEST(Life, AnyNumberOfPortsIsPublishedAtOnce) {
   ASSERT_EQ(::kill(proxy, SIGSTOP), 0);
   const auto program = LoadInitProgram(ProgramDirectory() + "/wall_probe");
   ASSERT_TRUE(program);
-  const Session listens =
-      world.Open({{"argv", {"probe", "listen", "20000", std::to_string(kPorts)}}, {"program", true}},
-                 program->get());
+  const Session listens = world.Open(
+      {{"argv", {"probe", "listen", "20000", std::to_string(kPorts)}}, {"program", true}},
+      program->get());
   char said = 0;
   EXPECT_EQ(::read(listens.ends[1].get(), &said, 1), 1);
   ASSERT_EQ(::kill(proxy, SIGCONT), 0);

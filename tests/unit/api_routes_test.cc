@@ -187,7 +187,7 @@ TEST(AnswerFrom, GivesEachCodeItsStatus) {
 CoreReply LogReply(std::string_view text) {
   CoreReply reply;
   reply.attached = Attached::kFile;
-  reply.fd = std::move(*SealedMemory("log", text));
+  reply.fd = std::move(*SealedText("log", text));
   return reply;
 }
 

@@ -79,7 +79,7 @@ TEST_F(Protocol, LongRepliesTravelInMemoryThatNobodyCanChange) {
   ASSERT_TRUE(got) << got.error().Message();
   EXPECT_EQ(got->items.size(), 5000U);
   EXPECT_EQ(got->items, sent.items);
-  const auto memory = SealedMemory("test", "text");
+  const auto memory = SealedText("test", "text");
   ASSERT_TRUE(memory);
   EXPECT_EQ(::write(memory->get(), "x", 1), -1);
   EXPECT_EQ(::ftruncate(memory->get(), 0), -1);
@@ -89,7 +89,7 @@ TEST_F(Protocol, AttachmentsComeAlong) {
   CoreReply sent;
   sent.id = 5;
   sent.attached = Attached::kText;
-  sent.fd = std::move(*SealedMemory("page", "bailey_up 1\n"));
+  sent.fd = std::move(*SealedText("page", "bailey_up 1\n"));
   ASSERT_TRUE(SendReply(core(), sent));
   const auto got = ReceiveReply(child());
   ASSERT_TRUE(got);
