@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <string>
 
+#include "base/files.h"
 #include "tenants/api/exchange.h"
 #include "tenants/api/line_relay.h"
 #include "tenants/api/routes.h"
