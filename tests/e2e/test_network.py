@@ -309,8 +309,8 @@ class Network(network_lab.NetworkTest):
         close = self.serve("bob", "0.0.0.0:8080", f"{BOB}:8081", "127.0.0.1:8082", ":::8083")
         wait_until(lambda: self.lab.host.listeners(BOB) == [8080, 8081, 8083], "three are published")
         self.assertEqual(self.bailey.show("bob")["published"], [8080, 8081, 8083])
-        self.assertEqual(
-            self.bailey.metric("bailey_tenant_net_published_ports", tenant="bob"), 3)
+        wait_until(lambda: self.bailey.metric("bailey_tenant_net_published_ports",
+                                              tenant="bob") == 3, "they are counted")
         self.assertEqual(self.lab.outside.get(BOB, 8082)[0], "ECONNREFUSED")
         close()
         wait_until(lambda: self.lab.host.listeners(BOB) == [], "they are withdrawn")
