@@ -19,6 +19,9 @@ namespace {
 // Names and attributes never change.
 constexpr uint64_t kValidSeconds = 365ULL * 86'400;
 constexpr int kBatch = 64;  // requests in one turn
+// What sysfs says of its files, whatever is in them: of a file of no bytes sendfile(2) would send
+// none, and programs know that a whole page means nothing.
+constexpr uint64_t kShownSize = 4096;
 
 // Node numbers: the root is 1, file i of MachineView::kFiles is i + 2.
 constexpr uint64_t kFirstFile = FUSE_ROOT_ID + 1;
@@ -33,6 +36,10 @@ fuse_attr AttributesOf(uint64_t node) {
   attributes.mode = node == FUSE_ROOT_ID ? S_IFDIR | 0555 : S_IFREG | 0444;
   attributes.nlink = node == FUSE_ROOT_ID ? 2 : 1;
   attributes.blksize = 4096;
+  if (node != FUSE_ROOT_ID) {
+    attributes.size = kShownSize;
+    attributes.blocks = kShownSize / 512;
+  }
   return attributes;
 }
 
@@ -139,6 +146,10 @@ Result<std::string> MachineServer::TextOf(size_t file) {
 void MachineServer::Read(const Request& request) {
   fuse_read_in in{};
   if (!request.Get(in) || !IsFile(request.header.nodeid)) return Refuse(request, EINVAL);
+  // Not read(2), which has an owner, but the page cache for sendfile or splice: it would cut the
+  // file's size to this text's length, for everybody. Who asked does it by read(2), as sendfile(2)
+  // has it after EINVAL.
+  if ((in.read_flags & FUSE_READ_LOCKOWNER) == 0) return Refuse(request, EINVAL);
   Snapshot& snapshot = SnapshotOf(in.fh);
   if (in.offset == 0 || snapshot.handle != in.fh) {
     auto text = TextOf(request.header.nodeid - kFirstFile);

@@ -93,6 +93,7 @@ Result<CgroupHost> CgroupHost::FromMountinfo(std::string_view table) {
   std::string line = *available;
   if (!line.empty() && line.back() == '\n') line.pop_back();
   const auto on_v2 = Split(line, ' ');
+  host.counts_io_ = Contains(on_v2, "io");
   for (const Controller controller : kControllers)
     if (!host.IsV1(controller) && !Contains(on_v2, ControllerName(controller)))
       return Errno(std::string("find the cgroup controller ") + ControllerName(controller), ENOENT)

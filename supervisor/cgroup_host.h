@@ -29,11 +29,15 @@ class CgroupHost {
   // The directory with the controller's files for `name`: v1's, or the v2 one.
   std::string Of(Controller controller, std::string_view name) const;
   bool IsV1(Controller controller) const { return !v1_[Index(controller)].empty(); }
+  // What a group reads and writes is counted. It limits nothing yet, so a host may lack it; on v1
+  // it counts nothing unless a throttle is set on the device.
+  bool CountsIo() const { return counts_io_; }
 
  private:
   static size_t Index(Controller controller) { return static_cast<size_t>(controller); }
   std::string unified_;                 // mount point of the v2 tree
   std::array<std::string, 3> v1_ = {};  // mount point, or "" where the controller is on v2
+  bool counts_io_ = false;
 };
 
 }  // namespace bailey::supervisor

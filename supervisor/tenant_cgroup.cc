@@ -94,6 +94,7 @@ Status TenantCgroup::EnableControllers() const {
   for (const Controller controller : kControllers)
     if (!host_.IsV1(controller))
       wanted += std::string(wanted.empty() ? "+" : " +") + ControllerName(controller);
+  if (host_.CountsIo()) wanted += wanted.empty() ? "+io" : " +io";
   if (wanted.empty()) return {};
   for (const std::string& group : {std::string("."), name_.substr(0, name_.find('/')), name_}) {
     Status enabled = WriteControl(host_.Unified(group) + "/cgroup.subtree_control", wanted);

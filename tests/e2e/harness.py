@@ -231,6 +231,14 @@ class Bailey:
                         found += [p for p in top.rglob("*") if p.is_dir()] + [top]
         return found
 
+    def counts_io(self):
+        """Whether this host's v2 tree has the io controller."""
+        for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+            fields = line.split()
+            if fields[fields.index("-") + 1] == "cgroup2":
+                return "io" in (pathlib.Path(fields[4]) / "cgroup.controllers").read_text().split()
+        return False
+
     def cgroup_name(self):
         if not hasattr(self, "_cgroup_name"):
             done = self.run("ls", "-o", "name")

@@ -116,6 +116,17 @@ class Limit(DiskTest):
         self.bailey.ok("start", "alice")
         self.assertEqual(self.inside("cat /kept"), "kept")
 
+    def test_what_it_writes_shows_in_diskstats(self):
+        self.launch("64M")
+        self.inside("dd if=/dev/zero of=/some bs=1M count=8 conv=fsync")
+        rows = [line.split() for line in self.inside("cat /proc/diskstats").splitlines()]
+        if self.bailey.counts_io():
+            [loop] = loops(str(self.image()))
+            mine = [row for row in rows if row[2] == pathlib.Path(loop).name]
+            self.assertGreaterEqual(sum(int(row[9]) for row in mine), 8 * MIB // 512, rows)
+        else:  # a v1 blkio tree counts nothing of a group
+            self.assertEqual(rows, [])
+
     def test_inodes_are_limited(self):
         self.launch("16M")
         done = self.bailey.sh("alice", "mkdir /m && cd /m && i=0; "

@@ -205,6 +205,22 @@ b = cpu(); print(json.dumps([y - x for x, y in zip(a, b)]))" """))
         self.assertIn("No such file", self.bailey.sh("alice", f"cat {path}").err)
 
 
+class Busybox(harness.BaileyTest):
+    """Its cat sends files by sendfile(2), which takes them from the page cache."""
+
+    def test_cat_shows_what_read_shows(self):
+        self.bailey.launch("alice", 2, "--", "sleep", "1000000")
+        for name in ("meminfo", "cpuinfo", "swaps", "stat", "vmstat", "uptime", "loadavg"):
+            with self.subTest(name):
+                lines = [len(self.bailey.sh("alice", f"{way}/proc/{name}").out.splitlines())
+                         for way in ("cat ", "dd bs=64k if=", "cat ")]
+                self.assertGreater(lines[0], 0)
+                self.assertEqual(lines, lines[:1] * 3)
+        self.assertEqual(self.bailey.sh("alice", "cat /sys/devices/system/cpu/online").out,
+                         self.bailey.sh("alice", "dd if=/sys/devices/system/cpu/online").out)
+        self.assertEqual(self.bailey.sh("alice", "ls -s /proc/meminfo").out.split()[0], "4")
+
+
 class Server(harness.BaileyTest):
     """The server of these files dies, or does not answer."""
 

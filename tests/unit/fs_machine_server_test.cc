@@ -101,8 +101,11 @@ class MachineServerTest : public testing::Test {
     EXPECT_NE(out.open_flags & FOPEN_DIRECT_IO, 0U);
     return out.fh;
   }
-  Reply Read(uint64_t node, uint64_t handle, uint64_t offset, uint32_t size = 65536) {
+  // As read(2) asks, which has an owner; the page cache has none.
+  Reply Read(uint64_t node, uint64_t handle, uint64_t offset, uint32_t size = 65536,
+             uint32_t flags = FUSE_READ_LOCKOWNER) {
     fuse_read_in in{};
+    in.read_flags = flags;
     in.fh = handle;
     in.offset = offset;
     in.size = size;
@@ -166,6 +169,11 @@ TEST_F(MachineServerTest, ALoopOfReadsIsNotAlwaysComputed) {
     if (std::chrono::steady_clock::now() - begun < std::chrono::milliseconds(10)) break;
   }
   EXPECT_EQ(first, second);
+}
+
+TEST_F(MachineServerTest, NothingIsForThePageCache) {
+  const uint64_t node = Lookup("meminfo");
+  EXPECT_EQ(Read(node, Open(node), 0, 4096, 0).error, EINVAL);
 }
 
 TEST_F(MachineServerTest, PiecesAreOfOneText) {
