@@ -79,11 +79,11 @@ void Inbound::OnConnections(int listener) {
 void Inbound::OnConnection(AcceptedSocket accepted) {
   auto admitted = admission_.In(accepted.from, accepted.to);
   if (!admitted) return ResetOnClose(accepted.fd.get());
-  Client client{std::move(accepted), TakeFromStock(), std::move(admitted->place)};
+  InboundClient client{std::move(accepted), TakeFromStock(), std::move(admitted->place)};
   if (admitted->delay == Admission::Delay{}) return Join(std::move(client));
   const auto turn = waiting_.insert(waiting_.end(), std::move(client));
   loop_.After(admitted->delay, [this, turn] {
-    Client now = std::move(*turn);
+    InboundClient now = std::move(*turn);
     waiting_.erase(turn);
     Join(std::move(now));
   });
@@ -96,7 +96,17 @@ UniqueFd Inbound::TakeFromStock() {
   return inside;
 }
 
-void Inbound::Join(Client client) {
+void Inbound::SetSuspended(bool suspended) {
+  suspended_ = suspended;
+  if (!suspended) page_.LetAllIn();
+}
+
+void Inbound::Join(InboundClient client) {
+  if (suspended_) return page_.Receive(std::move(client));
+  LetIn(std::move(client));
+}
+
+void Inbound::LetIn(InboundClient client) {
   const Status connected = ConnectInside(client);
   if (connected)
     return relays_.Start(Direction::kIn, std::move(client.inside), std::move(client.accepted.fd));
@@ -106,7 +116,7 @@ void Inbound::Join(Client client) {
 
 // The client's port may be one that the tenant itself listens on, or that was used a moment ago:
 // the address matters more.
-Status Inbound::ConnectInside(Client& client) {
+Status Inbound::ConnectInside(InboundClient& client) {
   Endpoint from = ClientAsSeenInside(client.accepted.from);
   Status connected = Connect(client.inside.get(), from, client.accepted.to);
   if (connected || from.port == 0) return connected;

@@ -1,8 +1,8 @@
 // Inbound: serves the published listeners of the host. A connection goes on into the tenant's
 // namespace from a transparent socket that carries the client's own address and port. Such
 // sockets come from the supervisor; a small stock of them waits here. Each client that is accepted
-// has one of them; while there are none, clients wait in the listeners' backlogs. Runs on the
-// loop's thread.
+// has one of them; while there are none, clients wait in the listeners' backlogs. While the tenant
+// is suspended, clients go to the SuspendedPage first. Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,10 @@
 
 #include "base/event_loop.h"
 #include "base/ip_address.h"
-#include "netproxy/accept_socket.h"
 #include "netproxy/admission.h"
+#include "netproxy/inbound_client.h"
 #include "netproxy/relay_table.h"
+#include "netproxy/suspended_page.h"
 
 namespace bailey::netproxy {
 
@@ -30,7 +31,8 @@ class Inbound {
         admission_(admission),
         relays_(relays),
         tenant_ip_(tenant_ip),
-        ask_for_sockets_(std::move(ask_for_sockets)) {}
+        ask_for_sockets_(std::move(ask_for_sockets)),
+        page_(loop, [this](InboundClient client) { LetIn(std::move(client)); }) {}
   ~Inbound();
   Inbound(const Inbound&) = delete;
   Inbound& operator=(const Inbound&) = delete;
@@ -43,19 +45,18 @@ class Inbound {
   void AddSockets(std::vector<UniqueFd> sockets);
   // Asks for what is missing from the stock.
   void Restock();
+  // Whether the tenant stands still.
+  void SetSuspended(bool suspended);
+  // Nobody is here whose connection has not gone on or been refused.
+  bool IsIdle() const { return waiting_.empty() && page_.empty(); }
 
  private:
-  struct Client {
-    AcceptedSocket accepted;
-    UniqueFd inside;
-    Admission::Place place;
-  };
-
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
-  void Join(Client client);
+  void Join(InboundClient client);
+  void LetIn(InboundClient client);
   UniqueFd TakeFromStock();
-  Status ConnectInside(Client& client);
+  Status ConnectInside(InboundClient& client);
   Status Connect(int socket, const Endpoint& client, const Endpoint& to) const;
   Endpoint ClientAsSeenInside(const Endpoint& client) const;
 
@@ -68,7 +69,9 @@ class Inbound {
   std::vector<int> paused_;  // listeners that wait for the stock
   std::vector<UniqueFd> stock_;
   size_t asked_for_ = 0;
-  std::list<Client> waiting_;  // for their turn
+  std::list<InboundClient> waiting_;  // for their turn
+  bool suspended_ = false;
+  SuspendedPage page_;
 };
 
 }  // namespace bailey::netproxy

@@ -163,6 +163,7 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
       .echo_socket = std::move(*echo_socket),
       .host_diag = std::move(host_diag),
       .most_relays = *most_relays,
+      .suspended = arguments.numbers.contains("--suspended"),
   };
 }
 

@@ -101,6 +101,7 @@ Status Proxy::Start() {
   BAILEY_TRY(held_.Start());
   BAILEY_TRY(echoes_.Start());
   BAILEY_TRY(ServeInside());
+  inbound_.SetSuspended(parts_.suspended);
   inbound_.Restock();
   BAILEY_TRY(publisher_.Start(parts_.kept.TakeListeners()));
   parts_.link.Ready();
@@ -126,6 +127,7 @@ Status Proxy::ServeSupervisor() {
        .on_inside =
            [this](std::vector<UniqueFd> sockets) { inbound_.AddSockets(std::move(sockets)); },
        .on_config = [this](std::string_view message) { OnConfig(message); },
+       .on_suspended = [this](bool suspended) { inbound_.SetSuspended(suspended); },
        .on_drain = [this] { OnDrain(); },
        .on_gone = [this] { parts_.loop.Stop(); }});
 }
@@ -148,7 +150,7 @@ void Proxy::OnDrain() {
 }
 
 void Proxy::EndOnceDrained() {
-  if (relays_.size() == 0) return parts_.loop.Stop();
+  if (relays_.size() == 0 && inbound_.IsIdle()) return parts_.loop.Stop();
   parts_.loop.After(kDrainStep, [this] { EndOnceDrained(); });
 }
 

@@ -40,6 +40,7 @@ struct ProxyParts {
   UniqueFd echo_socket;  // MakeEchoSocket()
   UniqueFd host_diag;    // sock_diag of the host's network namespace
   size_t most_relays;    // that there are descriptors for
+  bool suspended;        // the tenant stands still
 };
 
 class Proxy {

@@ -81,6 +81,8 @@ void SupervisorLink::Dispatch(Message message) {
                           std::move(listener));
   } else if (name == "inside") {
     handlers_.on_inside(std::move(message.fds));
+  } else if (name == "suspended" || name == "resumed") {
+    handlers_.on_suspended(name == "suspended");
   } else if (name == "drain") {
     handlers_.on_drain();
   } else if (name == "config") {

@@ -61,6 +61,7 @@ Status NetProxy::Spawn() {
     fds.AddNamed("--adopt-fd", "listener:" + port.ToString(), fd.get());
   options.args.insert(options.args.end(),
                       {"--uid", std::to_string(setup_.config.uid_base + kProxyId)});
+  if (suspended_) options.args.insert(options.args.end(), {"--suspended", "1"});
   link_ = std::move(pair->ours);
   BAILEY_TRY(loop_.Watch(link_.get(), EPOLLIN, [this](uint32_t) { OnMessage(); }));
   spawned_at_ = EventLoop::Clock::now();
@@ -204,6 +205,12 @@ Status NetProxy::Reconfigure(std::string network) {
   });
   if (!link_) return {};  // between two proxies: the next one reads it
   return SendMessage(link_.get(), message);
+}
+
+void NetProxy::SetSuspended(bool suspended) {
+  if (suspended == std::exchange(suspended_, suspended) || !link_) return;
+  const char* const message = suspended ? R"({"op":"suspended"})" : R"({"op":"resumed"})";
+  if (const Status told = SendMessage(link_.get(), message); !told) End(told.error().Message());
 }
 
 void NetProxy::CloseUnpublished() {

@@ -54,6 +54,8 @@ class NetProxy {
   // The spec's ports have changed: listeners that it no longer allows are shut, whoever holds them;
   // where that cannot be, the proxies are ended.
   void CloseUnpublished();
+  // Whether the tenant stands still: the proxy then answers for it.
+  void SetSuspended(bool suspended);
   // Has a fresh proxy, of the program as it is on disk now, take over: the old one takes nothing
   // new and lives on until its last connection has ended. No connection is refused meanwhile. EBUSY
   // while the last restart is under way.
@@ -94,7 +96,7 @@ class NetProxy {
     UniqueFd link;
   };
   std::list<Draining> draining_;
-  bool was_ready_ = false, stopped_ = false, restarting_ = false;
+  bool was_ready_ = false, stopped_ = false, restarting_ = false, suspended_ = false;
   Backoff backoff_;
   EventLoop::Clock::time_point spawned_at_;
   EventLoop::TimerId respawn_ = 0, drain_deadline_ = 0, own_end_ = 0;

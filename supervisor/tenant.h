@@ -106,6 +106,7 @@ class Tenant {
   void CloseParts();
 
   // tenant_suspend.cc
+  Status StandStill(bool still);
   void AwaitFrozen();
   void GiveUpSuspending(Error error);
   void Thaw();

@@ -22,10 +22,18 @@ Status Tenant::Suspend() {
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH)
         .WithHint("only a running tenant can be suspended");
   suspend_failure_.reset();
-  BAILEY_TRY(cgroup_->Freeze(true));
+  BAILEY_TRY(StandStill(true));
   suspend_deadline_ = EventLoop::Clock::now() + kPatience;
   AwaitFrozen();
   return {};
+}
+
+// The proxy answers for the tenant from before it stands still, and until it goes on.
+Status Tenant::StandStill(bool still) {
+  if (proxy_ && still) proxy_->SetSuspended(true);
+  Status done = cgroup_->Freeze(still);
+  if (proxy_ && still != static_cast<bool>(done)) proxy_->SetSuspended(false);
+  return done;
 }
 
 void Tenant::AwaitFrozen() {
@@ -50,7 +58,7 @@ Status Tenant::Resume() {
   if (!suspended && status_.state != TenantState::kRunning)
     return Errno("the tenant is " + std::string(TenantStateName(status_.state)), ESRCH);
   if (!suspended && suspending_ == 0) return {};
-  BAILEY_TRY(cgroup_->Freeze(false));
+  BAILEY_TRY(StandStill(false));
   if (suspending_ != 0) {
     setup_.loop.Cancel(std::exchange(suspending_, 0));
     suspend_failure_ = Errno("the tenant was resumed meanwhile", ECANCELED);
@@ -66,7 +74,7 @@ Status Tenant::Resume() {
 void Tenant::Thaw() {
   setup_.loop.Cancel(std::exchange(suspending_, 0));
   if (!cgroup_) return;
-  if (const Status thawed = cgroup_->Freeze(false); !thawed)
+  if (const Status thawed = StandStill(false); !thawed)
     LogWarning("thaw: " + thawed.error().Message());
 }
 

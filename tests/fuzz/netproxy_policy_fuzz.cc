@@ -1,7 +1,8 @@
-// Egress rules, addresses and the proxy's configuration.
+// Egress rules, addresses, the proxy's configuration, and what a stranger says first.
 #include "netproxy/config.h"
 #include "netproxy/egress_policy.h"
 #include "netproxy/egress_rule.h"
+#include "netproxy/first_bytes.h"
 #include "tests/fuzz/fuzz_input.h"
 
 using bailey::FuzzInput;
@@ -33,19 +34,33 @@ void ReadConfig(const std::string& text) {
   Require(again.has_value() && *again == *config, "a configuration reads back");
 }
 
+// What has been decided stays so, whatever follows; and enough bytes do decide.
+void ReadFirstBytes(const std::string& text) {
+  FirstBytes before = FirstBytes::kTooFew;
+  for (size_t size = 0; size <= text.size() && size <= kEnoughFirstBytes; ++size) {
+    const FirstBytes now = JudgeFirstBytes(std::string_view(text).substr(0, size));
+    Require(before == FirstBytes::kTooFew || now == before, "a decision stays");
+    before = now;
+  }
+  Require(text.size() < kEnoughFirstBytes || before != FirstBytes::kTooFew, "enough bytes decide");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzInput input(data, size);
-  switch (input.Below(3)) {
+  switch (input.Below(4)) {
     case 0:
       ReadRule(input.RestText());
       break;
     case 1:
       ReadAddresses(input.RestText());
       break;
-    default:
+    case 2:
       ReadConfig(input.RestText());
+      break;
+    default:
+      ReadFirstBytes(input.RestText());
   }
   return 0;
 }
