@@ -8,8 +8,9 @@
 
 namespace bailey::fs::protocol {
 
-inline constexpr uint32_t kOpcodeSetxattr = 21, kOpcodeInit = 26, kOpcodeCreate = 35,
-                          kOpcodeTmpfile = 51;
+inline constexpr uint32_t kOpcodeForget = 2, kOpcodeRelease = 18, kOpcodeSetxattr = 21,
+                          kOpcodeInit = 26, kOpcodeReleasedir = 29, kOpcodeCreate = 35,
+                          kOpcodeBatchForget = 42, kOpcodeTmpfile = 51;
 
 // Flags of INIT. Those above 31 are in flags2.
 inline constexpr uint32_t kParallelDirops = 1U << 18;
