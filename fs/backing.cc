@@ -7,8 +7,10 @@
 namespace bailey::fs {
 namespace {
 
-// Each pins a file in the kernel: about a kilobyte that no memory pressure frees.
-constexpr size_t kMaxIdle = 2048;
+// Each pins a file in the kernel, about a kilobyte, until the kernel forgets the node, as it does
+// under memory pressure. As many as a source tree or a large program's directories have: whoever
+// reads a few more files than there are ids in turn finds none of them.
+constexpr size_t kMaxIdle = 8192;
 
 }  // namespace
 
