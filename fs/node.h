@@ -106,6 +106,10 @@ struct Node {
   std::atomic<bool> no_passthrough = false;
   std::atomic<uint32_t> handles = 0;  // open files of ours, passthrough or not
 
+  // Of a file of the upper: it has no security.capability, which the kernel asks for before a
+  // write and each chown. The bits above the first count how often it was set.
+  std::atomic<uint32_t> lacks_capability = 0;
+
   Backing backing;
 
   // NodeTable's, under its mutex.

@@ -15,6 +15,15 @@ namespace {
 
 constexpr size_t kMaxValue = 64UL * 1024;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
 
+// The first bit of Node::lacks_capability. Whoever finds that there is none says so only if nobody
+// has set one meanwhile.
+constexpr uint32_t kLacksCapability = 1;
+void CapabilityWasSet(Node& node) {
+  uint32_t known = node.lacks_capability;
+  while (!node.lacks_capability.compare_exchange_weak(known, (known | kLacksCapability) + 1)) {
+  }
+}
+
 // What a tenant may see and set. The kernel has checked who may set which of these; trusted. is
 // overlayfs' and ours, and other security. attributes are the host's policy.
 bool IsTenants(std::string_view name) {
@@ -93,6 +102,9 @@ Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
     const std::string& capability = current.settled->capability;
     return capability.empty() ? Answer<std::string>(Refuse(ENODATA)) : capability;
   }
+  const bool is_capability = name == kCapability;
+  uint32_t known = current.lacks_capability;
+  if (is_capability && (known & kLacksCapability) != 0) return Refuse(ENODATA);
   const auto place = locator_.Locate(current);
   if (!place) return place.error();
   const auto target = Aim(*place);
@@ -107,7 +119,11 @@ Answer<std::string> Tree::GetAttribute(Node& node, const std::string& name) {
       value.resize(static_cast<size_t>(size));
       return value;
     }
-    if (errno != ERANGE || value.size() >= kMaxValue) return Refuse();
+    const Refusal refusal = Refuse();
+    // What a lower has may be the living host's, who may change it.
+    if (is_capability && refusal.number == ENODATA && current.in_upper)
+      current.lacks_capability.compare_exchange_strong(known, known | kLacksCapability);
+    if (refusal.number != ERANGE || value.size() >= kMaxValue) return refusal;
     value.resize(kMaxValue);
   }
 }
@@ -122,10 +138,12 @@ Done Tree::SetAttribute(Node& node, const std::string& name, std::string_view va
   const auto target = Aim(*place);
   if (!target) return target.error();
   const auto set = [&] {
-    return DoneOrErrno(
+    const Done done = DoneOrErrno(
         target->name != nullptr
             ? ::lsetxattr(target->name, name.c_str(), value.data(), value.size(), flags)
             : ::fsetxattr(target->file, name.c_str(), value.data(), value.size(), flags));
+    if (name == kCapability) CapabilityWasSet(node.Current());
+    return done;
   };
   if (name != "system.posix_acl_access") return set();
   if (keep_setgid) {

@@ -139,6 +139,22 @@ class Xattrs(FsTest):
             file.write(b"a write takes the capability")
         self.assertErrno(errno.ENODATA, os.getxattr, self.path("lower"), "security.capability")
 
+    def test_a_capability_is_seen_though_there_was_none_before(self):
+        for name in ("lower", "upper"):
+            path = self.path(name)
+            with open(path, "wb") as file:
+                file.write(b"the kernel asks before it writes")
+            for _ in range(2):
+                self.assertErrno(errno.ENODATA, os.getxattr, path, "security.capability")
+                os.setxattr(path, "security.capability", NET_BIND)
+                self.assertEqual(os.getxattr(path, "security.capability"), NET_BIND)
+                os.chown(path, 1000, 1000)
+        os.setxattr(self.path("upper"), "security.capability", NET_BIND)
+        os.rename(self.path("upper"), self.path("moved"))
+        self.assertEqual(os.getxattr(self.path("moved"), "security.capability"), NET_BIND)
+        os.removexattr(self.path("moved"), "security.capability")
+        self.assertErrno(errno.ENODATA, os.getxattr, self.path("moved"), "security.capability")
+
     def test_chown_takes_the_capability(self):
         os.setxattr(self.path("lower"), "security.capability", NET_BIND)
         os.chown(self.path("lower"), 5, 5)
