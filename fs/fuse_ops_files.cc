@@ -150,6 +150,11 @@ void Seek(fuse_req_t request, fuse_ino_t id, off_t offset, int whence,
 void CopyRange(fuse_req_t request, fuse_ino_t from_id, off_t from_offset, fuse_file_info* from_info,
                fuse_ino_t to_id, off_t to_offset, fuse_file_info* to_info, size_t length,
                int flags) noexcept {
+  // The kernel then copies by passthrough, and asks no more.
+  if (!ServerOf(request).tree.MayShareBlocks()) {
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
   ReadingTurn::GiveUpMine();
   Count(request, FsCounter::kMutations);
   const FileOf from(request, from_id, from_info, O_RDONLY);

@@ -75,6 +75,8 @@ class Tree {
   Answer<std::string> ReadLink(Node& node);
   Answer<DirectoryListing> List(Node& directory);
   Answer<struct statvfs> StatFs();
+  // Copying a range within the upper may be cheaper than reading and writing it.
+  bool MayShareBlocks() const { return may_share_blocks_; }
   // The kernel must ask for the attributes each time.
   bool IsVolatile(Node& node, const struct stat& st) const;
 
@@ -161,6 +163,7 @@ class Tree {
   LinkIndex links_;
   Resolver resolver_;
   std::function<void(const Node&)> on_succession_;
+  bool may_share_blocks_ = true;
   CopyUp copy_up_;
 };
 

@@ -1,5 +1,7 @@
 // Tree: looking up, attributes, links and directories: what changes nothing.
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include "fs/tree.h"
 
@@ -38,6 +40,9 @@ Done Tree::Open() {
     root.number = numbers_.Map(st.st_dev, st.st_ino);
   }
   counters_.Add(FsCounter::kNodes);
+  struct statfs upper {};
+  if (layers_.has_upper() && ::fstatfs(layers_.RootOf(kUpperLayer), &upper) == 0)
+    may_share_blocks_ = upper.f_type != EXT4_SUPER_MAGIC && upper.f_type != TMPFS_MAGIC;
   return links_.Open(layers_, work_.directory());
 }
 

@@ -154,6 +154,22 @@ class Contents(FsTest):
         self.assertEqual(os.stat(self.path("new")).st_size, 10100)
         self.assertEqual(read(self.path("new"))[100:], read(self.lower("big"))[256:10256])
 
+    @harness.bailey_only
+    def test_who_copies_ranges(self):
+        def requests():
+            text = os.getxattr(self.root, "trusted.bailey.counters").decode()
+            return int(dict(line.split() for line in text.splitlines())["requests"])
+        source, target = self.open("big", os.O_RDONLY), self.open("new")
+        os.copy_file_range(source, target, 4096, 0, 0)
+        before = requests()
+        for number in range(100):
+            self.assertEqual(os.copy_file_range(source, target, 4096, 4096 * number,
+                                                4096 * number), 4096)
+        asked = requests() - before
+        # xfs shares blocks, which only the server can have it do.
+        self.assertTrue(asked >= 100 if harness.STORE == "xfs" else asked < 50, asked)
+        self.assertEqual(read(self.path("new")), read(self.lower("big"))[:409600])
+
     def test_sendfile_and_splice(self):
         source, target = self.open("big", os.O_RDONLY), self.open("new")
         sent = 0
