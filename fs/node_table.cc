@@ -1,10 +1,19 @@
 #include "fs/node_table.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "base/log.h"
+#include "fs/reading_turn.h"
 
 namespace bailey::fs {
+namespace {
+
+// What fewer nodes than these take is not worth a look through the heap.
+constexpr size_t kWorthTrimming = 8192;
+
+}  // namespace
 
 size_t NodeTable::NameHash::operator()(const NameKey& key) const {
   const size_t parent = reinterpret_cast<uintptr_t>(key.parent) * 0x9e3779b97f4a7c15U;
@@ -102,6 +111,7 @@ Node* NodeTable::Insert(std::unique_ptr<Node> node) {
   node->lookups = 1;
   if (node->link_number != 0) links_[{node->link_device, node->link_number}] = node.get();
   nodes_.insert(node.get());
+  most_ = std::max(most_, nodes_.size());
   return node.release();
 }
 
@@ -130,14 +140,28 @@ void NodeTable::CountLookup(Node& node) {
 
 void NodeTable::Forget(Node& node, uint64_t lookups) {
   Nodes dead;
+  bool trim = false;
   {
     const std::lock_guard lock(mutex_);
     if (&node == root_.get()) return;
     BAILEY_CHECK(node.lookups >= lookups);
     node.lookups -= lookups;
     Collect(node, &dead);
+    trim = ShrinkIfEmptied();
   }
   Dispose(dead);
+  if (!trim) return;
+  ReadingTurn::GiveUpMine();
+  dead.clear();
+  ::malloc_trim(0);  // free() gives nothing back that lies below something in use
+}
+
+bool NodeTable::ShrinkIfEmptied() {
+  if (most_ < kWorthTrimming || nodes_.size() > most_ / 2) return false;
+  most_ = nodes_.size();
+  names_.rehash(0);
+  nodes_.rehash(0);
+  return true;
 }
 
 void NodeTable::Pin(Node& node) {

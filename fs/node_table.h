@@ -88,6 +88,8 @@ class NodeTable {
   void Attach(Node& node, Name& name, Node& parent, std::string_view text);
   void Detach(Name& name, Nodes* dead);
   void EraseLink(Node& node);
+  // True when so many nodes have gone since there were most that memory should be given back.
+  bool ShrinkIfEmptied();
   void Collect(Node& node, Nodes* dead);
   void Dispose(const Nodes& dead);
 
@@ -97,6 +99,7 @@ class NodeTable {
   std::unordered_map<std::pair<uint64_t, uint64_t>, Node*, LinkHash> links_;
   std::unordered_set<Node*> nodes_;  // owner of all but the root
   std::unique_ptr<Node> root_;
+  size_t most_ = 0;  // nodes, since memory was last given back
 };
 
 // Holds a pin for a scope.
