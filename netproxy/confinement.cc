@@ -1,36 +1,22 @@
 #include "netproxy/confinement.h"
 
-#include <grp.h>
 #include <linux/bpf.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <seccomp.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <array>
 #include <ctime>
-#include <memory>
-#include <string>
 #include <utility>
 
-#include "base/capabilities.h"
 #include "base/namespaces.h"
 #include "base/seccomp_filter.h"
+#include "netproxy/seccomp_rules.h"
+#include "netproxy/unprivileged.h"
 
 namespace bailey::netproxy {
 namespace {
-
-#ifdef BAILEY_SANITIZE
-constexpr uint32_t kOtherwise = SCMP_ACT_LOG;  // the sanitizers' runtime has calls of its own
-#else
-constexpr uint32_t kOtherwise = SCMP_ACT_KILL_PROCESS;
-#endif
 
 struct AllowedCall {
   const char* name;
@@ -83,22 +69,8 @@ constexpr bpf_cmd kMapCommands[] = {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BP
 constexpr int kIpv6HdrIncl = 36;  // IPV6_HDRINCL of linux/in6.h
 constexpr int kFamilies[] = {AF_INET, AF_INET6};
 
-using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
-
-// Adds one rule; a call that this architecture does not have is none.
-template <class... Comparison>
-Status Allow(const Context& context, const char* name, Comparison... comparison) {
-  const int number = seccomp_syscall_resolve_name(name);
-  if (number == __NR_SCMP_ERROR) return Errno(std::string("unknown system call ") + name, EINVAL);
-  if (number < 0) return {};
-  const int error =
-      seccomp_rule_add(context.get(), SCMP_ACT_ALLOW, number, sizeof...(comparison), comparison...);
-  if (error != 0) return Errno(std::string("allow ") + name, -error);
-  return {};
-}
-
 Result<SeccompProgram> CompileFilter() {
-  const Context context(seccomp_init(kOtherwise), seccomp_release);
+  const SeccompContext context(seccomp_init(kOtherwise), seccomp_release);
   if (context == nullptr) return Errno("seccomp_init", ENOMEM);
   for (const AllowedCall& call : kAllowed) BAILEY_TRY(Allow(context, call.name));
   for (const int family : kFamilies)
@@ -111,55 +83,18 @@ Result<SeccompProgram> CompileFilter() {
                      SCMP_A2_32(SCMP_CMP_NE, static_cast<uint32_t>(forbidden))));
   for (const int level : {SOL_SOCKET, SOL_TCP, SOL_UDP})
     BAILEY_TRY(Allow(context, "setsockopt", SCMP_A1_32(SCMP_CMP_EQ, static_cast<uint32_t>(level))));
-  for (const char* name : {"mmap", "mprotect"})
-    BAILEY_TRY(Allow(context, name, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)));
+  BAILEY_TRY(AllowDataMemory(context));
   return SeccompProgram::Compile(context.get());
-}
-
-Status BecomeUser(uint32_t uid) {
-  // The bounding set first: it needs a capability itself.
-  if (DropBoundingSet(0) != 0) return Errno("drop the bounding set");
-  if (::setgroups(0, nullptr) != 0) return Errno("setgroups");
-  if (::setresgid(uid, uid, uid) != 0) return Errno("setresgid");
-  if (::setresuid(uid, uid, uid) != 0) return Errno("setresuid");
-  if (SetCapabilities(0) != 0) return Errno("capset");
-  return {};
-}
-
-Status CheckUser(uint32_t uid) {
-  std::array<uid_t, 3> uids{};
-  std::array<gid_t, 3> gids{};
-  if (::getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
-      ::getresgid(&gids[0], &gids[1], &gids[2]) != 0)
-    return Errno("read the ids");
-  for (size_t i = 0; i < uids.size(); ++i)
-    if (uids[i] != uid || gids[i] != uid) return Errno("ids are left after the drop", EPERM);
-  if (::getgroups(0, nullptr) != 0) return Errno("groups are left after the drop", EPERM);
-  if (::setresuid(0, 0, 0) == 0) return Errno("root can be regained", EPERM);
-  return DropCapabilities(0);  // reads all five sets back
-}
-
-Status Seal() {
-  const rlimit none{};
-  if (::setrlimit(RLIMIT_CORE, &none) != 0) return Errno("RLIMIT_CORE");
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Errno("PR_SET_DUMPABLE");
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Errno("PR_SET_NO_NEW_PRIVS");
-  if (::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
-    return Errno("the process is not sealed", EPERM);
-  return {};
 }
 
 }  // namespace
 
 Status Confine(uint32_t uid) {
-  if (uid == 0) return Errno("a proxy cannot run as root", EINVAL);
   const auto filter = CompileFilter();
   if (!filter) return filter.error();
   ::tzset();  // else the first gmtime_r, for a line of the log, would open /etc/localtime
   BAILEY_TRY(EnterEmptyRoot());
-  BAILEY_TRY(BecomeUser(uid));
-  BAILEY_TRY(CheckUser(uid));
-  BAILEY_TRY(Seal());
+  BAILEY_TRY(BecomeUnprivileged(uid));
   if (filter->Load(0) != 0) return Errno("load the seccomp filter");
   return {};
 }
