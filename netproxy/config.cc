@@ -169,6 +169,7 @@ Result<bool> ReadMember(std::string_view name, const json::value& value, const s
     if (value.is_null()) return true;
     return Known(List(value, key, out.publish.emplace(), &Rule));
   }
+  if (name == "tlsPorts") return Known(List(value, key, out.tls_ports, &Whole<uint16_t>));
   if (name == "connections") return Take(Whole<uint64_t>(value, key), out.connections);
   if (name == "limits") return Known(ReadLimits(value, out.limits));
   if (name == "peers") return Known(List(value, key, out.peers, Parsed<Cidr>(&Cidr::Parse)));
@@ -219,6 +220,9 @@ json::object ToJson(const ProxyConfig& config) {
       {"peers", Strings(config.peers)},
       {"tenantUids", {{"first", config.tenant_uids.first}, {"last", config.tenant_uids.last}}},
   };
+  // An earlier program may still run that does not know it.
+  if (!config.tls_ports.empty())
+    out["tlsPorts"] = json::array(config.tls_ports.begin(), config.tls_ports.end());
   if (config.publish) out["publish"] = bailey::ToJson(*config.publish);
   return out;
 }

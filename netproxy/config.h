@@ -5,6 +5,7 @@
 //   {"tenant": "acme", "ip": "203.0.113.7",
 //    "resolvers": ["192.0.2.53:53", "[2001:db8::53]:53"],
 //    "egress": {"default": "allow", "allow": ["10.0.0.5:3306"], "deny": ["*:25"]},
+//    "tlsPorts": [443],            absent: none; bailey-tls serves them
 //    "publish": [80, "53/udp"],     null or absent: whatever the tenant listens on; PublishRule
 //    "connections": 10000,          0 or absent: no limit; likewise in "limits"
 //    "limits": {"connectionRate": 100, "destinationRate": 20, "halfOpen": 64, "udpFlows": 256,
@@ -50,6 +51,7 @@ struct ProxyConfig {
   std::vector<Endpoint> resolvers;  // the host's, in the order to ask them; none: no DNS inside
   EgressConfig egress;
   std::optional<std::vector<PublishRule>> publish;  // nullopt: whatever the tenant listens on
+  std::vector<uint16_t> tls_ports;                  // where bailey-tls comes first
   uint64_t connections = 0;                         // open at once, both ways; 0: no limit
   NetLimits limits;
   // Where other tenants may live: their addresses, or a range that has them. May contain `ip`.

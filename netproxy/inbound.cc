@@ -80,12 +80,12 @@ void Inbound::OnConnection(AcceptedSocket accepted) {
   auto admitted = admission_.In(accepted.from, accepted.to);
   if (!admitted) return ResetOnClose(accepted.fd.get());
   InboundClient client{std::move(accepted), TakeFromStock(), std::move(admitted->place)};
-  if (admitted->delay == Admission::Delay{}) return Join(std::move(client));
+  if (admitted->delay == Admission::Delay{}) return Receive(std::move(client));
   const auto turn = waiting_.insert(waiting_.end(), std::move(client));
   loop_.After(admitted->delay, [this, turn] {
     InboundClient now = std::move(*turn);
     waiting_.erase(turn);
-    Join(std::move(now));
+    Receive(std::move(now));
   });
 }
 
@@ -99,6 +99,11 @@ UniqueFd Inbound::TakeFromStock() {
 void Inbound::SetSuspended(bool suspended) {
   suspended_ = suspended;
   if (!suspended) page_.LetAllIn();
+}
+
+void Inbound::Receive(InboundClient client) {
+  if (tls_ports_.contains(client.accepted.to.port)) return tls_.Offer(std::move(client));
+  Join(std::move(client));
 }
 
 void Inbound::Join(InboundClient client) {

@@ -2,13 +2,15 @@
 // namespace from a transparent socket that carries the client's own address and port. Such
 // sockets come from the supervisor; a small stock of them waits here. Each client that is accepted
 // has one of them; while there are none, clients wait in the listeners' backlogs. While the tenant
-// is suspended, clients go to the SuspendedPage first. Runs on the loop's thread.
+// is suspended, clients go to the SuspendedPage first; before that, those of some ports through
+// bailey-tls. Runs on the loop's thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -17,6 +19,7 @@
 #include "netproxy/inbound_client.h"
 #include "netproxy/relay_table.h"
 #include "netproxy/suspended_page.h"
+#include "netproxy/tls_handover.h"
 
 namespace bailey::netproxy {
 
@@ -32,7 +35,8 @@ class Inbound {
         relays_(relays),
         tenant_ip_(tenant_ip),
         ask_for_sockets_(std::move(ask_for_sockets)),
-        page_(loop, [this](InboundClient client) { LetIn(std::move(client)); }) {}
+        page_(loop, [this](InboundClient client) { LetIn(std::move(client)); }),
+        tls_(loop, [this](InboundClient client) { Join(std::move(client)); }) {}
   ~Inbound();
   Inbound(const Inbound&) = delete;
   Inbound& operator=(const Inbound&) = delete;
@@ -48,11 +52,17 @@ class Inbound {
   // Whether the tenant stands still.
   void SetSuspended(bool suspended);
   // Nobody is here whose connection has not gone on or been refused.
-  bool IsIdle() const { return waiting_.empty() && page_.empty(); }
+  bool IsIdle() const { return waiting_.empty() && page_.empty() && tls_.empty(); }
+  // Where clients speak TLS, and who speaks it with them.
+  void SetTlsPorts(const std::vector<uint16_t>& ports) {
+    tls_ports_ = {ports.begin(), ports.end()};
+  }
+  void SetTlsLink(UniqueFd link) { tls_.SetLink(std::move(link)); }
 
  private:
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
+  void Receive(InboundClient client);
   void Join(InboundClient client);
   void LetIn(InboundClient client);
   UniqueFd TakeFromStock();
@@ -72,6 +82,8 @@ class Inbound {
   std::list<InboundClient> waiting_;  // for their turn
   bool suspended_ = false;
   SuspendedPage page_;
+  std::set<uint16_t> tls_ports_;
+  TlsHandover tls_;
 };
 
 }  // namespace bailey::netproxy

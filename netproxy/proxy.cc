@@ -102,6 +102,7 @@ Status Proxy::Start() {
   BAILEY_TRY(echoes_.Start());
   BAILEY_TRY(ServeInside());
   inbound_.SetSuspended(parts_.suspended);
+  inbound_.SetTlsPorts(config_.tls_ports);
   inbound_.Restock();
   BAILEY_TRY(publisher_.Start(parts_.kept.TakeListeners()));
   parts_.link.Ready();
@@ -127,6 +128,7 @@ Status Proxy::ServeSupervisor() {
        .on_inside =
            [this](std::vector<UniqueFd> sockets) { inbound_.AddSockets(std::move(sockets)); },
        .on_config = [this](std::string_view message) { OnConfig(message); },
+       .on_tls = [this](UniqueFd link) { inbound_.SetTlsLink(std::move(link)); },
        .on_suspended = [this](bool suspended) { inbound_.SetSuspended(suspended); },
        .on_drain = [this] { OnDrain(); },
        .on_gone = [this] { parts_.loop.Stop(); }});
@@ -188,6 +190,7 @@ void Proxy::OnConfig(std::string_view message) {
   config_ = std::move(*config);
   ApplyLimits();
   dns_.SetResolvers(config_.resolvers);
+  inbound_.SetTlsPorts(config_.tls_ports);
   if (!draining_) publisher_.SetRules(config_.publish);
   if (const Status applied = ApplyPolicy(); !applied) LogError(applied.error().Message());
 }

@@ -222,8 +222,9 @@ Relay::Step Relay::CopyByPeeking(size_t from, size_t most) {
   if (sent < 0) return Blocked(to);
   Spend(from, static_cast<size_t>(sent));
   CountBytes(from, static_cast<size_t>(sent));
-  // TCP throws away what MSG_TRUNC reads, without copying it (tcp(7)).
-  if (::recv(sides_[from].fd.get(), nullptr, static_cast<size_t>(sent), MSG_TRUNC) != sent)
+  // TCP throws away what MSG_TRUNC reads, without copying it (tcp(7)); a Unix socket copies it.
+  if (::recv(sides_[from].fd.get(), resources_.buffer.data(), static_cast<size_t>(sent),
+             MSG_TRUNC) != sent)
     return Fail(from, ECONNRESET);
   return Step::kGoOn;
 }

@@ -81,6 +81,8 @@ void SupervisorLink::Dispatch(Message message) {
                           std::move(listener));
   } else if (name == "inside") {
     handlers_.on_inside(std::move(message.fds));
+  } else if (name == "tls" && message.fds.size() == 1) {
+    handlers_.on_tls(std::move(message.fds.front()));
   } else if (name == "suspended" || name == "resumed") {
     handlers_.on_suspended(name == "suspended");
   } else if (name == "drain") {

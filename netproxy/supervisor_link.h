@@ -22,6 +22,7 @@ class SupervisorLink {
     std::function<void(PublishedPort port, int error, UniqueFd listener)> on_listener;
     std::function<void(std::vector<UniqueFd> sockets)> on_inside;
     std::function<void(std::string_view message)> on_config;
+    std::function<void(UniqueFd link)> on_tls;         // to a bailey-tls
     std::function<void(bool suspended)> on_suspended;  // the tenant stands still, or goes on
     std::function<void()> on_drain;  // another proxy takes over: no new work from now on
     std::function<void()> on_gone;   // the supervisor has ended, and so must the proxy

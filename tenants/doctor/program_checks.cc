@@ -10,9 +10,9 @@
 namespace bailey::tenants {
 namespace {
 
-constexpr auto kOwn = std::to_array<const char*>({"baileyd", "bailey-api", "bailey-supervisor",
-                                                  "bailey-init", "bailey-fs", "bailey-netproxy",
-                                                  "bailey-template-builder", "bailey-probe"});
+constexpr auto kOwn = std::to_array<const char*>(
+    {"baileyd", "bailey-api", "bailey-supervisor", "bailey-init", "bailey-fs", "bailey-netproxy",
+     "bailey-template-builder", "bailey-probe", "bailey-tls"});
 
 struct Foreign {
   const char* name;
