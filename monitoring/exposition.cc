@@ -69,7 +69,8 @@ std::string FormatFleet(const FleetSample& fleet) {
   Page page;
   for (const auto& row : FleetFamilies()) page.Write(row, std::span(&fleet, 1));
   const std::span<const TenantSample> tenants(fleet.tenants);
-  for (const auto rows : {LifeFamilies(), ResourceFamilies(), FsFamilies(), NetFamilies()}) {
+  for (const auto rows :
+       {LifeFamilies(), ResourceFamilies(), FsFamilies(), NetFamilies(), TlsFamilies()}) {
     for (const auto& row : rows) page.Write(row, tenants);
   }
   return std::move(page).Take();

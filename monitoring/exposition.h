@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/counters.h"
+#include "base/tls_counters.h"
 
 namespace bailey::monitoring {
 
@@ -78,6 +79,7 @@ struct TenantSample {
   std::optional<CounterValues<FsCounter>> fs;
   std::optional<CounterValues<NetCounter>> net;
   std::optional<CounterValues<SupervisorCounter>> supervisor;
+  std::optional<CounterValues<TlsCounter>> tls;  // of a tenant with certificates
 };
 
 struct DaemonSample {

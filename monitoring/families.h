@@ -60,5 +60,6 @@ std::span<const FamilyRow<TenantSample>> LifeFamilies();
 std::span<const FamilyRow<TenantSample>> ResourceFamilies();
 std::span<const FamilyRow<TenantSample>> FsFamilies();
 std::span<const FamilyRow<TenantSample>> NetFamilies();
+std::span<const FamilyRow<TenantSample>> TlsFamilies();
 
 }  // namespace bailey::monitoring

@@ -117,6 +117,15 @@ std::optional<std::optional<std::vector<PublishRule>>> ReadPublish(Members& in) 
   return rules;
 }
 
+std::optional<std::vector<TlsSite>> ReadTls(Members& in) {
+  const json::value* tls = in.Find("tls");
+  if (tls == nullptr) return std::nullopt;
+  auto sites = TlsSitesFromJson(*tls);
+  if (sites) return std::move(*sites);
+  in.Mistake("tls", sites.error().Message().c_str());
+  return std::nullopt;
+}
+
 Result<ControlRequest> ReadRequest(const std::string& op, Members& in) {
   if (op == "status") return StatusRequest{};
   if (op == "counters") return CountersRequest{};
@@ -134,6 +143,7 @@ Result<ControlRequest> ReadRequest(const std::string& op, Members& in) {
     set.limits = in.Object("limits");
     set.network = in.Object("network");
     set.publish = ReadPublish(in);
+    set.tls = ReadTls(in);
     return set;
   }
   return Refuse("unknown op " + op);

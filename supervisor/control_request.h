@@ -38,6 +38,7 @@ struct ResumeRequest {};
 struct SetRequest {
   std::optional<std::string> limits, network;                      // JSON objects
   std::optional<std::optional<std::vector<PublishRule>>> publish;  // as TenantConfig's
+  std::optional<std::vector<TlsSite>> tls;
 };
 using ControlRequest =
     std::variant<StatusRequest, CountersRequest, WaitRequest, ExecRequest, StopRequest,

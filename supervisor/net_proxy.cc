@@ -16,7 +16,6 @@
 namespace bailey::supervisor {
 namespace {
 
-constexpr uint32_t kProxyId = 65535;  // the tenant's last id, mapped for nobody inside
 constexpr std::chrono::milliseconds kAwaitOwnEnd{200}, kMayTakeToDrain{2000};
 constexpr size_t kMostDraining = 4;
 
@@ -69,7 +68,10 @@ Status NetProxy::Spawn() {
   Status started =
       process_->Start(setup_.cgroup, options,
                       [this, process = process_.get()](int status) { OnEnd(process, status); });
-  if (!started) CloseLink();
+  if (!started)
+    CloseLink();
+  else
+    GiveTlsLink();
   return started;
 }
 
@@ -211,6 +213,14 @@ void NetProxy::SetSuspended(bool suspended) {
   if (suspended == std::exchange(suspended_, suspended) || !link_) return;
   const char* const message = suspended ? R"({"op":"suspended"})" : R"({"op":"resumed"})";
   if (const Status told = SendMessage(link_.get(), message); !told) End(told.error().Message());
+}
+
+void NetProxy::GiveTlsLink() {
+  if (!link_) return;
+  const UniqueFd tls = setup_.connect_tls();
+  if (!tls) return;
+  if (const Status sent = SendMessage(link_.get(), R"({"op":"tls"})", {tls.get()}); !sent)
+    End(sent.error().Message());
 }
 
 void NetProxy::CloseUnpublished() {

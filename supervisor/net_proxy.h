@@ -25,6 +25,9 @@
 
 namespace bailey::supervisor {
 
+// The tenant's last id, mapped for nobody inside: its proxy and its bailey-tls run as that.
+inline constexpr uint32_t kProxyId = 65535;
+
 class NetProxy {
  public:
   struct Events {
@@ -38,6 +41,7 @@ class NetProxy {
     std::string program;
     int counters;  // of CounterPage<NetCounter>
     CounterPage<SupervisorCounter>& own;
+    std::function<UniqueFd()> connect_tls;  // a link to bailey-tls; none if there is none
   };
 
   // What `setup` refers to must outlive this.
@@ -56,6 +60,8 @@ class NetProxy {
   void CloseUnpublished();
   // Whether the tenant stands still: the proxy then answers for it.
   void SetSuspended(bool suspended);
+  // There is another bailey-tls: the proxy gets a link to it.
+  void GiveTlsLink();
   // Has a fresh proxy, of the program as it is on disk now, take over: the old one takes nothing
   // new and lives on until its last connection has ended. No connection is refused meanwhile. EBUSY
   // while the last restart is under way.

@@ -53,7 +53,8 @@ std::string Tenant::Program(const char* name) const {
 }
 
 std::vector<int> Tenant::CounterPages() const {
-  return {setup_.counters.fs.get(), setup_.counters.net.get(), setup_.counters.own.get()};
+  return {setup_.counters.fs.get(), setup_.counters.net.get(), setup_.counters.own.get(),
+          setup_.counters.tls.get()};
 }
 
 uint64_t Tenant::TakeOomKills() {
@@ -169,6 +170,10 @@ Result<Limits> Tenant::Set(const SetRequest& request) {
   if (request.publish) {
     config.publish = *request.publish;
     if (proxy_) proxy_->CloseUnpublished();
+  }
+  if (request.tls && *request.tls != config.tls) {
+    config.tls = *request.tls;
+    if (tls_) BAILEY_TRY(tls_->Apply());
   }
   if (request.network) {
     config.network = *request.network;

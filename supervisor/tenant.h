@@ -29,6 +29,7 @@
 #include "supervisor/tenant_launch.h"
 #include "supervisor/tenant_state.h"
 #include "supervisor/tenant_store.h"
+#include "supervisor/tls_process.h"
 
 namespace bailey::supervisor {
 
@@ -145,6 +146,7 @@ class Tenant {
   std::unique_ptr<FileServer> files_;
   std::optional<LaunchedTenant> launched_;
   std::optional<TenantSysinfo> sysinfo_;
+  std::unique_ptr<TlsProcess> tls_;
   std::unique_ptr<NetProxy> proxy_;
   std::unique_ptr<StartCommand> command_;
   std::vector<std::unique_ptr<DenialListener>> denials_;

@@ -165,6 +165,14 @@ void ReadPublish(Reader& in, TenantConfig& out) {
   if (!out.publish) in.Refuse("publish", "null or a list of ports");
 }
 
+void ReadTls(Reader& in, TenantConfig& out) {
+  const json::value* tls = in.Find("tls");
+  if (tls == nullptr) return;
+  auto sites = TlsSitesFromJson(*tls);
+  if (!sites) return in.Refuse("tls", "a list of sites");
+  out.tls = std::move(*sites);
+}
+
 bool IsAbsolute(const std::string& path) {
   return path.size() > 1 && path.front() == '/' && (path + '/').find("/../") == std::string::npos;
 }
@@ -275,6 +283,7 @@ Result<TenantConfig> ParseTenantConfig(std::string_view text) {
   in.Text("consoleLog", config.console_log);
   in.Text("resolvConf", config.resolv_conf);
   ReadPublish(in, config);
+  ReadTls(in, config);
   config.network = json::serialize(in.Object("network"));
   in.Text("programs", config.programs);
   in.RefuseUnknown();
@@ -315,6 +324,7 @@ std::string FormatTenantConfig(const TenantConfig& config) {
       {"consoleLog", config.console_log},
       {"resolvConf", config.resolv_conf},
       {"publish", publish},
+      {"tls", ToJson(config.tls)},
       {"network", json::parse(config.network)},
       {"programs", config.programs},
   };

@@ -14,6 +14,7 @@
 #include "base/ip_address.h"
 #include "base/publish_rule.h"
 #include "base/result.h"
+#include "supervisor/tls_sites.h"
 
 namespace bailey::supervisor {
 
@@ -68,6 +69,7 @@ struct TenantConfig {
   std::string resolv_conf;            // text of the tenant's /etc/resolv.conf; "" for none
   // Host ports that the proxy may ask for; nullopt: whatever the tenant listens on.
   std::optional<std::vector<PublishRule>> publish;
+  std::vector<TlsSite> tls;    // what bailey-tls serves; none: it does not run
   std::string network = "{}";  // JSON, handed to the proxy unread
   std::string programs;        // the directory of bailey-fs and the others; "": beside ourselves
 };

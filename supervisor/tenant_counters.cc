@@ -8,7 +8,8 @@ Result<TenantCounters> TenantCounters::Make() {
   TenantCounters counters;
   for (auto [fd, name] : {std::pair{&counters.fs, "bailey-fs"},
                           {&counters.net, "bailey-netproxy"},
-                          {&counters.own, "bailey-supervisor"}}) {
+                          {&counters.own, "bailey-supervisor"},
+                          {&counters.tls, "bailey-tls"}}) {
     auto made = MakeCounterMemory(name);
     if (!made) return made.error();
     *fd = std::move(*made);

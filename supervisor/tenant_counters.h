@@ -1,4 +1,5 @@
-// TenantCounters: the three pages of one tenant: of its file server, its proxy, and its supervisor.
+// TenantCounters: the pages of one tenant: of its file server, its proxy, its supervisor, and its
+// bailey-tls.
 #pragma once
 
 #include "base/counters.h"
@@ -8,7 +9,7 @@
 namespace bailey::supervisor {
 
 struct TenantCounters {
-  UniqueFd fs, net, own;
+  UniqueFd fs, net, own, tls;
   CounterMapping<SupervisorCounter> own_page;
 
   static Result<TenantCounters> Make();

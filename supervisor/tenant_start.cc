@@ -104,10 +104,17 @@ Status Tenant::MakeWalls() {
 }
 
 Status Tenant::MakeNetwork() {
+  tls_ = std::make_unique<TlsProcess>(
+      setup_.loop,
+      TlsProcess::Setup{setup_.config, *cgroup_, Program("bailey-tls"), setup_.counters.tls.get()},
+      [this] {
+        if (proxy_) proxy_->GiveTlsLink();
+      });
+  BAILEY_TRY(tls_->Apply());
   proxy_ = std::make_unique<NetProxy>(
       setup_.loop,
       NetProxy::Setup{setup_.config, *cgroup_, Program("bailey-netproxy"),
-                      setup_.counters.net.get(), own()},
+                      setup_.counters.net.get(), own(), [this] { return tls_->Connect(); }},
       NetProxy::Events{[this] { OpenTheGate(); }, [this](const Error& reason) { Fail(reason); },
                        [this] { changed_(); }});
   return proxy_->Start(std::move(launched_->netns), setup_.config.network);

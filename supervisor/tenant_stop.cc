@@ -159,6 +159,7 @@ void Tenant::CloseParts() {
   if (console_) console_->Drain();
   console_.reset();
   proxy_.reset();
+  tls_.reset();
   if (const Status unmounted = UnmountFuse(RootMountPoint(setup_.runtime_dir)); !unmounted)
     LogWarning("stop: " + unmounted.error().Message());
   if (files_) files_->Stop();

@@ -112,6 +112,7 @@ monitoring::TenantSample Sampler::Sample(const Tenant& tenant, const Host& host)
   sample.fs = Values(tenant.counters().fs);
   sample.net = Values(tenant.counters().net);
   sample.supervisor = Values(tenant.counters().supervisor);
+  if (!effective.tls->empty()) sample.tls = Values(tenant.counters().tls);
   return sample;
 }
 

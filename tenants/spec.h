@@ -53,6 +53,7 @@ struct Spec {
   std::optional<std::chrono::milliseconds> idle_timeout;
   // [network]
   std::optional<Publish> publish;
+  std::optional<std::vector<supervisor::TlsSite>> tls;
   std::optional<bool> egress_allowed;  // what no rule speaks of
   std::optional<std::vector<EgressRule>> egress_allow, egress_deny;
   // [allow]

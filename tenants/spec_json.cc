@@ -137,6 +137,7 @@ Spec Effective(const Spec& written, const Spec& plan) {
   if (!spec.idle_timeout) spec.idle_timeout = std::chrono::milliseconds(0);
   if (!spec.cpu) spec.cpu = 0;
   if (!spec.publish) spec.publish.emplace();
+  if (!spec.tls) spec.tls.emplace();
   if (!spec.egress_allowed) spec.egress_allowed = true;
   for (auto* rules : {&spec.egress_allow, &spec.egress_deny})
     if (!*rules) rules->emplace();

@@ -58,6 +58,7 @@ constexpr auto kKeys = std::to_array<SpecKey>({
     Row<&Spec::bandwidth_out, BandwidthValue>("limits.bandwidth_out"),
     Row<&Spec::idle_timeout, IdleTimeoutValue>("limits.idle_timeout"),
     Row<&Spec::publish, PublishValue>("network.publish"),
+    Row<&Spec::tls, TlsValue>("network.tls"),
     Row<&Spec::egress_allowed, VerdictValue>("network.egress.default"),
     Row<&Spec::egress_allow, RulesValue>("network.egress.allow"),
     Row<&Spec::egress_deny, RulesValue>("network.egress.deny"),

@@ -309,6 +309,13 @@ json::value PublishValue::Write(const Publish& publish) {
   return ToJson(publish.ports);
 }
 
+Result<std::vector<supervisor::TlsSite>> TlsValue::Read(const json::value& value) {
+  return supervisor::TlsSitesFromJson(value);
+}
+json::value TlsValue::Write(const std::vector<supervisor::TlsSite>& sites) {
+  return supervisor::ToJson(sites);
+}
+
 Result<bool> VerdictValue::Read(const json::value& value) {
   if (value.is_string() && value.get_string() == "allow") return true;
   if (value.is_string() && value.get_string() == "deny") return false;

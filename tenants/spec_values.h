@@ -87,6 +87,10 @@ struct PublishValue : SpecValue<Publish> {
   static Result<Publish> Read(const boost::json::value& value);
   static boost::json::value Write(const Publish& publish);
 };
+struct TlsValue : SpecValue<std::vector<supervisor::TlsSite>> {
+  static Result<std::vector<supervisor::TlsSite>> Read(const boost::json::value& value);
+  static boost::json::value Write(const std::vector<supervisor::TlsSite>& sites);
+};
 struct VerdictValue : SpecValue<bool> {  // "allow" or "deny"
   static Result<bool> Read(const boost::json::value& value);
   static boost::json::value Write(bool allowed);

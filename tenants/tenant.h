@@ -18,6 +18,7 @@
 
 #include "base/counters.h"
 #include "base/event_loop.h"
+#include "base/tls_counters.h"
 #include "tenants/child_watch.h"
 #include "tenants/core_protocol.h"
 #include "tenants/store.h"
@@ -41,6 +42,7 @@ struct TenantCounters {
   CounterMapping<FsCounter> fs;
   CounterMapping<NetCounter> net;
   CounterMapping<SupervisorCounter> supervisor;
+  CounterMapping<TlsCounter> tls;  // not of a supervisor of an earlier program
 };
 
 class Tenant : public std::enable_shared_from_this<Tenant> {

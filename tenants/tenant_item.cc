@@ -90,6 +90,20 @@ json::value NetworkItem(const Tenant& tenant) {
                       {"refused", Figures(*page, kRefused)}};
 }
 
+json::value TlsItem(const Tenant& tenant) {
+  const auto& page = tenant.counters().tls;
+  if (!tenant.IsUp() || !page || tenant.effective().tls->empty()) return nullptr;
+  const auto expiry = static_cast<double>(page->Get(TlsCounter::kEarliestExpiry));
+  return json::object{
+      {"openConnections", page->Get(TlsCounter::kOpenConnections)},
+      {"handshakes", page->Get(TlsCounter::kHandshakes)},
+      {"resumed", page->Get(TlsCounter::kResumed)},
+      {"failedHandshakes", page->Get(TlsCounter::kFailedHandshakes)},
+      {"certificates", page->Get(TlsCounter::kCertificates)},
+      {"refusedCertificates", page->Get(TlsCounter::kRefusedFiles)},
+      {"firstExpiry", expiry > 0 ? json::value(json::string(FormatTime(expiry))) : json::value()}};
+}
+
 json::value UsageItem(const supervisor::CgroupHost& cgroups, const std::string& cgroup,
                       const Tenant& tenant) {
   const supervisor::CgroupUsage usage = supervisor::ReadCgroupUsage(cgroups, cgroup);
@@ -124,6 +138,7 @@ json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
       {"limits", LimitsItem(host, tenant)},
       {"usage", UsageItem(cgroups, host.paths.Cgroup(record.name()), tenant)},
       {"network", NetworkItem(tenant)},
+      {"tls", TlsItem(tenant)},
       {"published", json::array()},
       {"spec", SpecToJson(record.spec)}};
   if (tenant.IsUp() && tenant.supervisor_pid() > 0)

@@ -66,6 +66,10 @@ json::object Tenant::LiveSettings() const {
   // The supervisor reads this one itself: what the proxy may ask for.
   const auto& publish = *effective_.publish;
   request["publish"] = publish.listening ? json::value() : json::value(ToJson(publish.ports));
+  // A supervisor that was started by an earlier program knows nothing of it, and has no page for
+  // it.
+  if (counters_.tls || !effective_.tls->empty())
+    request["tls"] = supervisor::ToJson(*effective_.tls);
   return request;
 }
 

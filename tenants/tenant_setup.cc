@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/files.h"
 #include "tenants/host_resolver.h"
 #include "tenants/spec_json.h"
@@ -74,6 +76,8 @@ netproxy::ProxyConfig MakeProxyConfig(const Host& host, const Spec& effective,
   proxy.egress.allow = *effective.egress_allow;
   proxy.egress.deny = *effective.egress_deny;
   if (!effective.publish->listening) proxy.publish = effective.publish->ports;
+  for (const supervisor::TlsSite& site : *effective.tls)
+    if (!std::ranges::count(proxy.tls_ports, site.port)) proxy.tls_ports.push_back(site.port);
   proxy.connections = *effective.connections;
   proxy.limits = {.connection_rate = *effective.connection_rate,
                   .destination_rate = *effective.destination_rate,
@@ -108,6 +112,7 @@ Result<TenantConfig> MakeTenantConfig(const Host& host, const TenantRecord& reco
                   {"mlock", *effective.allow_mlock}};
   config.resolv_conf = ResolvConf(ReadHostResolver().search);
   if (!effective.publish->listening) config.publish = effective.publish->ports;
+  config.tls = *effective.tls;
   config.network = netproxy::FormatProxyConfig(proxy);
   return config;
 }

@@ -205,12 +205,15 @@ void Tenant::AwaitEnd() {
 void Tenant::FetchCounters() {
   life_.Ask(json::object{{"op", "counters"}}, {}, kCountersPatience, [this](auto answer) {
     if (!answer) return LogWarning(name() + ": no counters: " + answer.error().message);
-    if (answer->fds.size() != 3) return LogWarning(name() + ": not three counter pages");
+    if (answer->fds.size() < 3) return LogWarning(name() + ": not three counter pages");
     auto fs = CounterMapping<FsCounter>::Map(answer->fds[0].get(), false);
     auto net = CounterMapping<NetCounter>::Map(answer->fds[1].get(), false);
     auto own = CounterMapping<SupervisorCounter>::Map(answer->fds[2].get(), false);
     if (!fs || !net || !own) return LogWarning(name() + ": counter pages cannot be mapped");
-    counters_ = {std::move(*fs), std::move(*net), std::move(*own)};
+    counters_ = {std::move(*fs), std::move(*net), std::move(*own), {}};
+    if (answer->fds.size() < 4) return;
+    if (auto tls = CounterMapping<TlsCounter>::Map(answer->fds[3].get(), false); tls)
+      counters_.tls = std::move(*tls);
   });
 }
 

@@ -56,6 +56,7 @@ TenantSample FullTenant(const std::string& name) {
   tenant.fs = Distinct<FsCounter>(1000);
   tenant.net = Distinct<NetCounter>(2000);
   tenant.supervisor = Distinct<SupervisorCounter>(3000);
+  tenant.tls = Distinct<TlsCounter>(4000);
   return tenant;
 }
 
@@ -104,6 +105,13 @@ TEST(FormatFleet, ShowsEveryCounterUnderItsOwnName) {
                            static_cast<int>(SupervisorCounter::kSourceViolations)));
   EXPECT_EQ(value("net_open_connections"), net(NetCounter::kOpenConnections));
   EXPECT_EQ(value("net_published_ports"), net(NetCounter::kPublishedPorts));
+
+  EXPECT_EQ(value("tls_handshakes_total", "outcome=\"resumed\""), "4001");
+  EXPECT_EQ(value("tls_handshakes_total", "outcome=\"failed\""), "4002");
+  EXPECT_EQ(value("tls_open_connections"), "4003");
+  EXPECT_EQ(value("tls_refused_certificates_total"), "4004");
+  EXPECT_EQ(value("tls_certificates"), "4005");
+  EXPECT_EQ(value("tls_certificate_expiry_time_seconds"), "4006");
 
   EXPECT_EQ(value("restarts_total"), sup(SupervisorCounter::kRestarts));
   EXPECT_EQ(value("execs_total"), sup(SupervisorCounter::kExecs));

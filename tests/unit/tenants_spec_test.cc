@@ -41,6 +41,14 @@ idle_timeout = "10m"
 [network]
 publish = [443, 80]
 egress  = { default = "deny", allow = ["10.0.0.5:3306"], deny = ["*:25"] }
+[[network.tls]]
+certificate = "/etc/acme/fullchain.pem"
+key = "/etc/acme/privkey.pem"
+[[network.tls]]
+port = 8443
+certificate = "/etc/acme/other.pem"
+key = "/etc/acme/other.key"
+alpn = ["h2", "http/1.1"]
 [allow]
 set_hostname = true
 raw_sockets = false
@@ -66,6 +74,10 @@ TEST(SpecToml, ReadsEveryKey) {
   EXPECT_EQ(spec->bandwidth_out, 10U << 20);
   EXPECT_EQ(spec->idle_timeout, std::chrono::minutes(10));
   EXPECT_EQ(spec->publish, (Publish{false, {80, 443}}));
+  EXPECT_EQ(spec->tls,
+            (std::vector<supervisor::TlsSite>{
+                {443, "/etc/acme/fullchain.pem", "/etc/acme/privkey.pem", {"http/1.1"}},
+                {8443, "/etc/acme/other.pem", "/etc/acme/other.key", {"h2", "http/1.1"}}}));
   EXPECT_EQ(spec->egress_allowed, false);
   EXPECT_EQ(spec->egress_deny->front().ToString(), "*:25");
   EXPECT_EQ(spec->allow_raw_sockets, false);
@@ -145,6 +157,12 @@ TEST(SpecToml, RefusesWithPositionAndHint) {
       {"[network]\npublish = [70000]", "not a port", "65535"},
       {"[network]\npublish = ['90-80']", "not a port", "53/udp"},
       {"[network]\npublish = ['53/sctp']", "not a port", "53/udp"},
+      {"[[network.tls]]\ncertificate = '/a'", "certificate or key is missing", "privkey.pem"},
+      {"[[network.tls]]\ncertificate = 'a'", "no absolute path", "PEM"},
+      {"[[network.tls]]\nport = 0", "port is none", "65535"},
+      {"[[network.tls]]\nalpn = []", "no list of protocols", "h2"},
+      {"[[network.tls]]\nciphers = 'all'", "unknown key ciphers", "alpn"},
+      {"[network]\ntls = 'yes'", "not a list of sites", "privkey.pem"},
       {"[network]\npublish = 'all'", "not what to publish", "listening"},
       {"[network]\negress = { deny = ['10.0.0.0/8:x'] }", "2:19: network.egress.deny", ""},
       {"[network.egress]\ndefault = 'maybe'", "2:11", "deny"},
