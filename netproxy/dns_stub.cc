@@ -11,12 +11,20 @@
 
 namespace bailey::netproxy {
 
+namespace {
+
+// All resolvers have refused: they are being restarted, as likely as not.
+constexpr std::chrono::milliseconds kAwaitRestart{100};
+
+}  // namespace
+
 struct DnsStub::Query {
   QueryId id;
   std::list<QueryId>::iterator place;  // in order_
   DnsBytes message;                    // with an id of ours
   uint16_t client_id;
   Reply reply;
+  EventLoop::Clock::time_point give_up;  // when all refuse; silence takes as long
   size_t attempt = 0;
   UniqueFd socket;
   EventLoop::TimerId timer = 0;
@@ -50,15 +58,17 @@ void DnsStub::Ask(DnsView message, Reply reply) {
   }
   const QueryId id = next_++;
   order_.push_back(id);
-  auto query = std::make_unique<Query>(Query{.id = id,
-                                             .place = std::prev(order_.end()),
-                                             .message = DnsBytes(message.begin(), message.end()),
-                                             .client_id = DnsId(message),
-                                             .reply = std::move(reply)});
+  auto query = std::make_unique<Query>(
+      Query{.id = id,
+            .place = std::prev(order_.end()),
+            .message = DnsBytes(message.begin(), message.end()),
+            .client_id = DnsId(message),
+            .reply = std::move(reply),
+            .give_up = EventLoop::Clock::now() + options_.timeout * options_.rounds});
   Attempt(*queries_.emplace(id, std::move(query)).first->second);
 }
 
-// Asks the next resolver; ends the query when all have been tried.
+// Asks the next resolver; ends the query when all have been tried for long enough.
 void DnsStub::Attempt(Query& query) {
   Close(query);
   const QueryId id = query.id;
@@ -73,6 +83,11 @@ void DnsStub::Attempt(Query& query) {
     if (!loop_.Watch(socket->get(), EPOLLIN, [this, id](uint32_t) { OnReadable(id); })) continue;
     query.socket = std::move(*socket);
     query.timer = loop_.After(options_.timeout, [this, id] { Attempt(*queries_.at(id)); });
+    return;
+  }
+  if (most != 0 && EventLoop::Clock::now() < query.give_up) {
+    query.attempt = 0;
+    query.timer = loop_.After(kAwaitRestart, [this, id] { Attempt(*queries_.at(id)); });
     return;
   }
   SetDnsId(query.message, query.client_id);

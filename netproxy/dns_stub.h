@@ -5,6 +5,9 @@
 // random port, connected (only the resolver's address gets through), an id from getrandom(2), and
 // the question must be repeated. A wrong answer is counted and ignored.
 //
+// A resolver that refuses (nobody is there: it is being restarted) is asked again until silence
+// would have been given up, so its restart costs the tenant some of that time and no answer.
+//
 // Needs no file: only socket, bind, connect, send, recv, epoll_ctl, close, getrandom, so it runs
 // behind the proxy's seccomp filter. Runs on the loop's thread. Callbacks may call back in.
 #pragma once

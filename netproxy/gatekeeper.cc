@@ -41,19 +41,22 @@ bool Gatekeeper::AllowsEcho(const IpAddress& to) {
 
 bool Gatekeeper::Permits(const Judgement& judgement, Transport transport,
                          const Endpoint& to) const {
-  return judgement.verdict == Verdict::kAllow || (judgement.verdict == Verdict::kAskPeer &&
-                                                  IsTenants(host_.ListenerFor(transport, to), to));
+  return judgement.verdict == Verdict::kAllow ||
+         (judgement.verdict == Verdict::kAskPeer &&
+          IsTenants(host_.ListenerFor(transport, to), to.address));
 }
 
 bool Gatekeeper::MayAnswer(const Endpoint& own, const Endpoint& guest) const {
   if (!policy_->IsPeer(guest.address)) return policy_->MayBeAnswered(guest);
-  return IsTenants(host_.ReceiverOf(own, guest), guest);
+  return IsTenants(host_.ReceiverOf(own, guest), guest.address);
 }
 
 // One on the wildcard would be the host's own: only what is bound to exactly this address, and
-// owned by a tenant's proxy, is a tenant's.
-bool Gatekeeper::IsTenants(const Result<ListeningSocket>& socket, const Endpoint& place) const {
-  return socket && socket->place == place && policy_->config().tenant_uids.Contains(socket->uid);
+// owned by a tenant's proxy, is a tenant's. It may be bound to another port: to one listener of its
+// own a tenant's ports may lead.
+bool Gatekeeper::IsTenants(const Result<ListeningSocket>& socket, const IpAddress& peer) const {
+  return socket && socket->place.address == peer &&
+         policy_->config().tenant_uids.Contains(socket->uid);
 }
 
 }  // namespace bailey::netproxy

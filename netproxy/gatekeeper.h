@@ -50,7 +50,7 @@ class Gatekeeper {
 
  private:
   bool Permits(const Judgement& judgement, Transport transport, const Endpoint& to) const;
-  bool IsTenants(const Result<ListeningSocket>& socket, const Endpoint& place) const;
+  bool IsTenants(const Result<ListeningSocket>& socket, const IpAddress& peer) const;
   bool Allows(const Endpoint& from, const Endpoint& to, Transport transport);
 
   std::unique_ptr<EgressPolicy> policy_;

@@ -23,15 +23,23 @@ bool IsLoopback(const IpAddress& address) {
 
 }  // namespace
 
-Inbound::~Inbound() {
-  for (const auto& [port, listener] : listeners_) loop_.Unwatch(listener.get());
+Inbound::~Inbound() { Rest(); }
+
+Status Inbound::Serve(int listener) {
+  if (::fcntl(listener, F_SETFL, O_NONBLOCK) != 0) return Errno("published listener");
+  return loop_.Watch(listener, EPOLLIN, [this, listener](uint32_t) { OnConnections(listener); });
 }
 
 Status Inbound::Publish(uint16_t port, UniqueFd listener) {
-  const int fd = listener.get();
-  if (::fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return Errno("published listener");
-  BAILEY_TRY(loop_.Watch(fd, EPOLLIN, [this, fd](uint32_t) { OnConnections(fd); }));
+  BAILEY_TRY(Serve(listener.get()));
   listeners_.emplace(port, std::move(listener));
+  return {};
+}
+
+Status Inbound::Share(UniqueFd listener) {
+  if (shared_) return {};
+  BAILEY_TRY(Serve(listener.get()));
+  shared_ = std::move(listener);
   return {};
 }
 
@@ -48,6 +56,8 @@ void Inbound::Withdraw(uint16_t port) {
 void Inbound::Rest() {
   for (const auto& [port, listener] : listeners_) loop_.Unwatch(listener.get());
   listeners_.clear();
+  if (shared_) loop_.Unwatch(shared_.get());
+  shared_.Reset();
   paused_.clear();
 }
 

@@ -44,6 +44,8 @@ class Inbound {
   // Serves `listener`, bound to the tenant's IP and `port` on the host, until Withdraw.
   Status Publish(uint16_t port, UniqueFd listener);
   void Withdraw(uint16_t port);
+  // The listener that other ports share. It is served to the end; again: `listener` is a copy.
+  Status Share(UniqueFd listener);
   // Accepts no more; the listeners stay as they are, for another proxy.
   void Rest();
   void AddSockets(std::vector<UniqueFd> sockets);
@@ -60,6 +62,7 @@ class Inbound {
   void SetTlsLink(UniqueFd link) { tls_.SetLink(std::move(link)); }
 
  private:
+  Status Serve(int listener);
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
   void Receive(InboundClient client);
@@ -76,6 +79,7 @@ class Inbound {
   const IpAddress tenant_ip_;
   std::function<void(size_t)> ask_for_sockets_;
   std::map<uint16_t, UniqueFd> listeners_;
+  UniqueFd shared_;
   std::vector<int> paused_;  // listeners that wait for the stock
   std::vector<UniqueFd> stock_;
   size_t asked_for_ = 0;

@@ -37,6 +37,14 @@ std::vector<std::pair<PublishedPort, UniqueFd>> KeptFds::TakeListeners() {
   return listeners;
 }
 
+UniqueFd KeptFds::Take(std::string_view name) {
+  const auto found = fds_.find(name);
+  if (found == fds_.end()) return {};
+  UniqueFd fd = std::move(found->second);
+  fds_.erase(found);
+  return fd;
+}
+
 std::vector<std::string> KeptFds::Names() const {
   std::vector<std::string> names;
   names.reserve(fds_.size());

@@ -16,6 +16,10 @@ namespace bailey::netproxy {
 
 // Published sockets are kept under this prefix and their port: "listener:80", "listener:53/udp".
 inline constexpr std::string_view kListenerPrefix = "listener:";
+// The listener that many published ports share, if there is one, and the PublishedPage of all of
+// the tenant's ports. Not the proxy's to keep: it is given them at its start.
+inline constexpr std::string_view kSharedListener = "shared.listener";
+inline constexpr std::string_view kSharedPorts = "shared.ports";
 
 class KeptFds {
  public:
@@ -28,6 +32,8 @@ class KeptFds {
   Status Require(const std::vector<std::string>& names) const;
   // Takes the adopted listeners out: pairs of port and descriptor.
   std::vector<std::pair<PublishedPort, UniqueFd>> TakeListeners();
+  // Takes that one out; empty if there is none of that name.
+  UniqueFd Take(std::string_view name);
 
   std::vector<std::string> Names() const;
   const std::map<std::string, UniqueFd, std::less<>>& all() const { return fds_; }

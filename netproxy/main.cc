@@ -22,6 +22,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/published_page.h"
 #include "netproxy/bpf_programs.h"
 #include "netproxy/config.h"
 #include "netproxy/confinement.h"
@@ -99,6 +100,18 @@ Status MakeOrAdopt(const IpAddress& ip, int netns, int cgroup, KeptFds& kept) {
   return kept.Require(InsideFdNames(ip));
 }
 
+Result<AdoptedPorts> TakePorts(KeptFds& kept) {
+  AdoptedPorts ports;
+  ports.sockets = kept.TakeListeners();
+  ports.shared = kept.Take(kSharedListener);
+  const UniqueFd page = kept.Take(kSharedPorts);
+  if (!ports.shared) return ports;
+  const auto published = PublishedPage::Map(page.get());
+  if (!published) return published.error();
+  ports.all = published->Read();
+  return ports;
+}
+
 // For the loop, listeners, the stock of sockets, pipes and DNS; a relay has two.
 constexpr size_t kOtherDescriptors = 1024, kDescriptorsOfRelay = 2;
 
@@ -129,6 +142,8 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
   BAILEY_TRY(MakeOrAdopt(config.ip, netns->get(), cgroup->get(), arguments.adopted));
   SupervisorLink link(std::move(*control));
   if (first) BAILEY_TRY(link.Keep(arguments.adopted));
+  auto adopted_ports = TakePorts(arguments.adopted);
+  if (!adopted_ports) return adopted_ports.error();
   auto denials = MapDenials(arguments.adopted);
   if (!denials) return denials.error();
   auto denial_notices = BpfRing::Open(arguments.adopted.Get(kDenialNoticesMap));
@@ -153,6 +168,7 @@ Result<ProxyParts> Prepare(Arguments arguments, const ProxyConfig& config) {
       .loop = std::move(*loop),
       .counters = std::move(*counters),
       .kept = std::move(arguments.adopted),
+      .adopted_ports = std::move(*adopted_ports),
       .denials = *denials,
       .denial_notices = std::move(*denial_notices),
       .listen_events = std::move(*listen_events),

@@ -14,6 +14,7 @@ namespace {
 
 // Long enough for the answers to what was asked last.
 constexpr std::chrono::seconds kDrainStep{2};
+constexpr uint32_t kLoopback = 1;  // lo is the first interface of every network namespace
 
 DnsStubOptions DnsOptions(const ProxyConfig& config) {
   DnsStubOptions options;
@@ -61,9 +62,9 @@ Proxy::Proxy(ProxyConfig config, ProxyParts parts)
 PublisherOptions Proxy::Publishing() {
   return {
       .tenant_ip = config_.ip,
-      .inside = SocketDiag(parts_.kept.Get(kDiag)),
+      .inside = SocketDiag(parts_.kept.Get(kDiag), kLoopback),
       .events = parts_.listen_events.get(),
-      .shared = parts_.denials,
+      .notes = parts_.denials,
       .rules = config_.publish,
       .was_bound = [this](uint64_t cookie) { return WasBound(parts_.kept, cookie); },
       .ask_for_listener =
@@ -85,6 +86,7 @@ PublisherOptions Proxy::Publishing() {
             else
               inbound_.Withdraw(port.port);
           },
+      .share = [this](UniqueFd listener) { return inbound_.Share(std::move(listener)); },
   };
 }
 
@@ -104,7 +106,7 @@ Status Proxy::Start() {
   inbound_.SetSuspended(parts_.suspended);
   inbound_.SetTlsPorts(config_.tls_ports);
   inbound_.Restock();
-  BAILEY_TRY(publisher_.Start(parts_.kept.TakeListeners()));
+  BAILEY_TRY(publisher_.Start(std::move(parts_.adopted_ports)));
   parts_.link.Ready();
   return {};
 }
@@ -122,8 +124,8 @@ Status Proxy::ServeSupervisor() {
   return parts_.link.Serve(
       parts_.loop,
       {.on_listener =
-           [this](PublishedPort port, int error, UniqueFd listener) {
-             if (!draining_) publisher_.OnListener(port, error, std::move(listener));
+           [this](PublishedPort port, PublishedSocket answer) {
+             if (!draining_) publisher_.OnListener(port, std::move(answer));
            },
        .on_inside =
            [this](std::vector<UniqueFd> sockets) { inbound_.AddSockets(std::move(sockets)); },

@@ -33,6 +33,7 @@ struct ProxyParts {
   EventLoop loop;
   CounterMapping<NetCounter> counters;
   KeptFds kept;
+  AdoptedPorts adopted_ports;
   bailey_denials* denials;
   std::unique_ptr<BpfRing> denial_notices, listen_events, held_syns, held_echoes;
   SupervisorLink link;

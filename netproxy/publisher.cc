@@ -14,7 +14,12 @@
 namespace bailey::netproxy {
 namespace {
 
-constexpr std::chrono::milliseconds kFirstRetry{1000}, kLastRetry{60'000};
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstRetry{1000}, kLastRetry{60'000};
+// A socket that is about to close is still found for some microseconds after its event; for longer
+// if its process is kept from running just then.
+constexpr milliseconds kFirstLook{1}, kLastLook{1024};
 // Answers that we have not read fill the supervisor's side of the link, which does not wait.
 constexpr size_t kMostAsked = 32;
 constexpr size_t kMostRemembered = 4096;  // refused ports that nobody listens on any more
@@ -33,6 +38,7 @@ Publisher::Publisher(EventLoop& loop, CounterPage<NetCounter>& counters, Publish
     : loop_(loop), counters_(counters), options_(std::move(options)) {}
 
 void Publisher::Rest() {
+  rests_ = true;
   loop_.Unwatch(options_.events->fd());
   young_.clear();
   for (const auto& [number, port] : ports_) loop_.Cancel(port.retry);
@@ -40,15 +46,24 @@ void Publisher::Rest() {
 
 Publisher::~Publisher() { Rest(); }
 
-Status Publisher::Start(std::vector<std::pair<PublishedPort, UniqueFd>>&& adopted) {
-  for (auto& [port, listener] : adopted) {
+Status Publisher::Adopt(AdoptedPorts&& adopted) {
+  for (auto& [port, listener] : adopted.sockets) {
+    adopted.all.Erase(port);
     if (!IsListening(port.transport, listener.get())) {  // withdrawn just before that proxy died
       options_.give_up_listener(port);
       continue;
     }
     BAILEY_TRY(options_.serve(port, std::move(listener)));
     ports_[port].state = Port::State::kPublished;
+    ++sockets_;
   }
+  if (!adopted.shared) return {};
+  shared_ = std::move(adopted.all);
+  return options_.share(std::move(adopted.shared));
+}
+
+Status Publisher::Start(AdoptedPorts&& adopted) {
+  BAILEY_TRY(Adopt(std::move(adopted)));
   // First all that is there, then the events: one that closes what was seen comes later.
   BAILEY_TRY(LookAtAll());
   BAILEY_TRY(loop_.Watch(options_.events->fd(), EPOLLIN, [this](uint32_t) { OnEvents(); }));
@@ -58,7 +73,7 @@ Status Publisher::Start(std::vector<std::pair<PublishedPort, UniqueFd>>&& adopte
 
 void Publisher::OnEvents() {
   options_.events->Drain([this](std::span<const std::byte> record) { OnEvent(record); });
-  if (std::atomic_ref(options_.shared->lost_listen_events).exchange(0) == 0) return;
+  if (std::atomic_ref(options_.notes->lost_listen_events).exchange(0) == 0) return;
   if (const Status looked = LookAtAll(); !looked) LogWarning(looked.error().Message());
 }
 
@@ -66,61 +81,72 @@ void Publisher::OnEvent(std::span<const std::byte> record) {
   bailey_listen_event event{};
   if (record.size() < sizeof event) return;
   std::memcpy(&event, record.data(), sizeof event);
-  const PublishedPort port{event.udp != 0 ? Transport::kUdp : Transport::kTcp, event.port};
-  if (event.closed != 0)
-    OnClosed(event.cookie, port);
-  else if (event.udp != 0)
-    OnBound(event.cookie, port);
+  if (event.udp == 0)
+    LookAtTcp(event.port, event.closed != 0 ? event.cookie : 0, kFirstLook);
+  else if (event.closed != 0)
+    OnUdpClosed(event.cookie, event.port);
   else
-    OnOpened(event.cookie, port);
+    OnBound(event.cookie, event.port);
 }
 
-void Publisher::OnBound(uint64_t cookie, PublishedPort port) {
+// `closing`: the socket whose end is what we were told of, or 0.
+void Publisher::LookAtTcp(uint16_t port, uint64_t closing, milliseconds pause) {
+  if (rests_) return;
+  const auto found = options_.inside.ListenerFor(Transport::kTcp, {options_.tenant_ip, port});
+  if (!found && found.error().Errno() != ENOENT) return LogWarning(found.error().Message());
+  const bool closes = found && closing != 0 && found->cookie == closing;
+  if (closes && pause <= kLastLook) {
+    loop_.After(pause, [=, this] { LookAtTcp(port, closing, pause * 2); });
+    return;
+  }
+  SetServed({Transport::kTcp, port}, found && !closes);
+}
+
+void Publisher::OnBound(uint64_t cookie, uint16_t port) {
   young_.insert(cookie);
   loop_.After(kGrownUp, [this, cookie, port] {
-    if (young_.erase(cookie) != 0) OnOpened(cookie, port);
+    if (young_.erase(cookie) != 0) OnUdpOpened(cookie, port);
   });
 }
 
-void Publisher::OnOpened(uint64_t cookie, PublishedPort port) {
-  const auto sockets = options_.inside.Listeners(port.transport, port.port);
+void Publisher::OnUdpOpened(uint64_t cookie, uint16_t port) {
+  const auto sockets = options_.inside.Listeners(Transport::kUdp, port);
   if (!sockets) return LogWarning(sockets.error().Message());
   // Only this one: another that is about to close may still be on the list, and its event past.
   for (const ListeningSocket& socket : *sockets)
-    if (socket.cookie == cookie && Serves(socket)) listening_[port].insert(cookie);
-  Settle(port);
+    if (socket.cookie == cookie && Serves(socket)) udp_[port].insert(cookie);
+  SetServed({Transport::kUdp, port}, udp_.contains(port));
 }
 
-void Publisher::OnClosed(uint64_t cookie, PublishedPort port) {
+void Publisher::OnUdpClosed(uint64_t cookie, uint16_t port) {
   young_.erase(cookie);
-  const auto found = listening_.find(port);
-  if (found == listening_.end()) return;
+  const auto found = udp_.find(port);
+  if (found == udp_.end()) return;
   found->second.erase(cookie);
-  if (found->second.empty()) listening_.erase(found);
-  Settle(port);
+  if (found->second.empty()) udp_.erase(found);
+  SetServed({Transport::kUdp, port}, udp_.contains(port));
 }
 
 Status Publisher::LookAtAll() {
-  std::set<PublishedPort> touched;
-  for (const auto& [port, cookies] : listening_) touched.insert(port);
-  for (const auto& [port, state] : ports_) touched.insert(port);
-  listening_.clear();
-  BAILEY_TRY(LookAtAll(Transport::kTcp, touched));
-  BAILEY_TRY(LookAtAll(Transport::kUdp, touched));
-  for (const PublishedPort port : touched) Settle(port);
+  const PortSet before = std::exchange(served_, {});
+  udp_.clear();
+  BAILEY_TRY(LookAtAll(Transport::kTcp));
+  BAILEY_TRY(LookAtAll(Transport::kUdp));
+  SettleAll(before);
   CountPublished();
   return {};
 }
 
-Status Publisher::LookAtAll(Transport transport, std::set<PublishedPort>& touched) {
+Status Publisher::LookAtAll(Transport transport) {
   const auto sockets = options_.inside.Listeners(transport);
   if (!sockets) return sockets.error();
   for (const ListeningSocket& socket : *sockets) {
     if (!Serves(socket)) continue;
-    if (transport == Transport::kUdp && !options_.was_bound(socket.cookie)) continue;
-    const PublishedPort port{transport, socket.place.port};
-    listening_[port].insert(socket.cookie);
-    touched.insert(port);
+    if (transport == Transport::kUdp) {
+      if (!options_.was_bound(socket.cookie)) continue;
+      udp_[socket.place.port].insert(socket.cookie);
+    }
+    served_.Insert({transport, socket.place.port});
   }
   return {};
 }
@@ -135,51 +161,80 @@ bool Publisher::Serves(const ListeningSocket& socket) const {
 }
 
 bool Publisher::IsWanted(PublishedPort port) const {
-  return listening_.contains(port) && MayPublish(options_.rules, port);
+  return served_.Contains(port) && MayPublish(options_.rules, port);
+}
+
+void Publisher::SetServed(PublishedPort port, bool served) {
+  if (served)
+    served_.Insert(port);
+  else
+    served_.Erase(port);
+  Settle(port);
 }
 
 void Publisher::Settle(PublishedPort port) {
+  if (rests_) return;
   const auto found = ports_.find(port);
-  const auto state = found == ports_.end() ? Port::State::kForgiven : found->second.state;
+  const bool may_ask = found == ports_.end() || found->second.state == Port::State::kForgiven;
   if (IsWanted(port)) {
-    if (state == Port::State::kForgiven) Ask(port);
+    if (may_ask && !shared_.Contains(port)) Ask(port);
     return;
   }
+  waiting_.Erase(port);
   // An answer that is still to come is dealt with when it comes. A refusal is remembered, so that
   // binding and closing in a loop does not ask ever again.
-  if (state == Port::State::kWaiting || state == Port::State::kPublished) Withdraw(port);
+  if (shared_.Contains(port) ||
+      (found != ports_.end() && found->second.state == Port::State::kPublished))
+    Withdraw(port);
+}
+
+// What is served now, and what was or is published but may be served no more.
+void Publisher::SettleAll(const PortSet& before) {
+  std::vector<PublishedPort> own;
+  for (const auto& [port, state] : ports_) own.push_back(port);
+  for (const PublishedPort port : own) Settle(port);
+  const PortSet shared = shared_;
+  for (const PortSet* ports : {&before, &shared}) ports->ForEach([this](auto at) { Settle(at); });
+  served_.ForEach([this](PublishedPort port) { Settle(port); });
 }
 
 void Publisher::Ask(PublishedPort port) {
-  Port& entry = ports_[port];
-  loop_.Cancel(entry.retry);
   if (asked_ == kMostAsked) {
-    entry.state = Port::State::kWaiting;
-    waiting_.insert(port);
+    waiting_.Insert(port);
     return;
   }
+  waiting_.Erase(port);
+  Port& entry = ports_[port];
+  loop_.Cancel(entry.retry);
   ++asked_;
   entry.state = Port::State::kAsked;
   options_.ask_for_listener(port);
 }
 
-void Publisher::OnListener(PublishedPort port, int error, UniqueFd listener) {
+void Publisher::OnListener(PublishedPort port, PublishedSocket answer) {
   const auto found = ports_.find(port);
   if (found == ports_.end() || found->second.state != Port::State::kAsked) return;
   --asked_;
-  if (error == 0 && listener) {
-    const Status served = options_.serve(port, std::move(listener));
-    if (!served) LogError(served.error().Message());
-    found->second = {Port::State::kPublished, {}, 0};
-    CountPublished();
-    Settle(port);
-  } else {
+  if (answer.error != 0 || !answer.fd) {
     if (IsWanted(port))
       LogWarning("port " + port.ToString() +
-                 " is not published: " + std::generic_category().message(error));
+                 " is not published: " + std::generic_category().message(answer.error));
     Refused(port);
+  } else {
+    const Status served = answer.shared ? options_.share(std::move(answer.fd))
+                                        : options_.serve(port, std::move(answer.fd));
+    if (!served) LogError(served.error().Message());
+    if (answer.shared) {
+      shared_.Insert(port);
+      ports_.erase(found);
+    } else {
+      ++sockets_;
+      found->second = {Port::State::kPublished, {}, 0};
+    }
+    CountPublished();
+    Settle(port);
   }
-  while (!waiting_.empty() && asked_ < kMostAsked) Ask(waiting_.extract(waiting_.begin()).value());
+  while (!waiting_.empty() && asked_ < kMostAsked) Ask(*waiting_.First());
 }
 
 void Publisher::Refused(PublishedPort port) {
@@ -190,39 +245,33 @@ void Publisher::Refused(PublishedPort port) {
 }
 
 void Publisher::Retry(PublishedPort port) {
+  Port& entry = ports_[port];
+  entry.state = Port::State::kForgiven;
   if (IsWanted(port)) return Ask(port);
   if (ports_.size() > kMostRemembered) {
     ports_.erase(port);
     return;
   }
-  Port& entry = ports_[port];
-  entry.state = Port::State::kForgiven;
   entry.retry = loop_.After(kLastRetry, [this, port] { ports_.erase(port); });
 }
 
 void Publisher::Withdraw(PublishedPort port) {
-  const auto found = ports_.find(port);
-  if (found->second.state == Port::State::kPublished) {
+  if (!shared_.Erase(port)) {
     options_.withdraw(port);
-    options_.give_up_listener(port);
+    ports_.erase(port);
+    --sockets_;
   }
-  waiting_.erase(port);
-  ports_.erase(found);
+  options_.give_up_listener(port);
   CountPublished();
 }
 
 void Publisher::SetRules(std::optional<std::vector<PublishRule>> rules) {
   options_.rules = std::move(rules);
-  std::set<PublishedPort> touched;
-  for (const auto& [port, cookies] : listening_) touched.insert(port);
-  for (const PublishedPort port : touched) Settle(port);
+  SettleAll({});
 }
 
 void Publisher::CountPublished() {
-  const auto published = std::count_if(ports_.begin(), ports_.end(), [](const auto& entry) {
-    return entry.second.state == Port::State::kPublished;
-  });
-  counters_.Set(NetCounter::kPublishedPorts, static_cast<uint64_t>(published));
+  counters_.Set(NetCounter::kPublishedPorts, sockets_ + shared_.size());
 }
 
 }  // namespace bailey::netproxy

@@ -144,6 +144,7 @@ Result<ListeningSocket> SocketDiag::Find(const Query& query) const {
   Request request = MakeRequest(place.address.family(), transport, 0);
   // The "source" of a socket is its own side; udp_diag has them swapped in this one request.
   inet_diag_sockid& id = request.body.id;
+  id.idiag_if = interface_;
   const auto bytes = static_cast<size_t>(place.address.bits() / 8);
   std::memcpy(tcp ? id.idiag_src : id.idiag_dst, place.address.bytes().data(), bytes);
   std::memcpy(tcp ? id.idiag_dst : id.idiag_src, from.address.bytes().data(), bytes);

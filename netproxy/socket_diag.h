@@ -25,7 +25,9 @@ struct ListeningSocket {
 class SocketDiag {
  public:
   // `fd`: a NETLINK_SOCK_DIAG socket, which stays in the namespace that it was made in; borrowed.
-  explicit SocketDiag(int fd) : fd_(fd) {}
+  // `interface`: where strangers come from, by its index; 0: anywhere. A listener that is bound to
+  // an interface is found by that one alone.
+  explicit SocketDiag(int fd, uint32_t interface = 0) : fd_(fd), interface_(interface) {}
 
   // All of one transport, of both families; with `port`, those at that port.
   Result<std::vector<ListeningSocket>> Listeners(Transport transport, uint16_t port = 0) const;
@@ -40,6 +42,7 @@ class SocketDiag {
   Status Dump(int family, PublishedPort port, std::vector<ListeningSocket>& out) const;
 
   int fd_;
+  uint32_t interface_;
 };
 
 }  // namespace bailey::netproxy

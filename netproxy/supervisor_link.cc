@@ -76,9 +76,10 @@ void SupervisorLink::Dispatch(Message message) {
   const std::string_view name =
       op != nullptr && op->is_string() ? std::string_view(op->as_string()) : "";
   if (name == "listener") {
-    UniqueFd listener = message.fds.empty() ? UniqueFd() : std::move(message.fds.front());
-    handlers_.on_listener(Port(object), static_cast<int>(Integer(object, "errno", 0)),
-                          std::move(listener));
+    PublishedSocket answer{
+        static_cast<int>(Integer(object, "errno", 0)), {}, object.contains("shared")};
+    if (!message.fds.empty()) answer.fd = std::move(message.fds.front());
+    handlers_.on_listener(Port(object), std::move(answer));
   } else if (name == "inside") {
     handlers_.on_inside(std::move(message.fds));
   } else if (name == "tls" && message.fds.size() == 1) {

@@ -16,10 +16,17 @@
 
 namespace bailey::netproxy {
 
+// What the supervisor gives for a port; or why not.
+struct PublishedSocket {
+  int error = 0;
+  UniqueFd fd;
+  bool shared = false;  // `fd` is the listener that many ports share
+};
+
 class SupervisorLink {
  public:
   struct Handlers {
-    std::function<void(PublishedPort port, int error, UniqueFd listener)> on_listener;
+    std::function<void(PublishedPort port, PublishedSocket answer)> on_listener;
     std::function<void(std::vector<UniqueFd> sockets)> on_inside;
     std::function<void(std::string_view message)> on_config;
     std::function<void(UniqueFd link)> on_tls;         // to a bailey-tls

@@ -65,6 +65,10 @@ Status AcquireAddress(const std::string& runtime_dir, const std::string& interfa
   return added.error().Within(ip.ToString() + " on " + interface);
 }
 
+bool HasAddedAddress(const std::string& runtime_dir) {
+  return ::access(NotePath(runtime_dir).c_str(), F_OK) == 0;
+}
+
 Status ReleaseAddress(const std::string& runtime_dir) {
   const auto note = ReadFile(NotePath(runtime_dir));
   if (!note) return note.error().Errno() == ENOENT ? Status() : note.error();

@@ -17,6 +17,8 @@ Result<bool> HostHasAddress(const IpAddress& ip);
 // EADDRNOTAVAIL, with a hint, if it does not and `interface` is empty.
 Status AcquireAddress(const std::string& runtime_dir, const std::string& interface,
                       const IpAddress& ip);
+// Whether AcquireAddress has added one: the host has it for the tenant's sake alone.
+bool HasAddedAddress(const std::string& runtime_dir);
 // Removes what AcquireAddress added, by its note; nothing if there is no note. Idempotent.
 Status ReleaseAddress(const std::string& runtime_dir);
 

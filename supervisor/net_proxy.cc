@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/message.h"
 #include "supervisor/fd_arguments.h"
-#include "supervisor/open_in_child.h"
 #include "supervisor/proxy_sockets.h"
 
 namespace bailey::supervisor {
@@ -56,8 +55,12 @@ Status NetProxy::Spawn() {
   fds.Add("--netns-fd", netns_.get());
   fds.Add("--cgroup-fd", setup_.cgroup.tenant_fd());
   for (const auto& [name, fd] : kept_) fds.AddNamed("--adopt-fd", name, fd.get());
-  for (const auto& [port, fd] : listeners_)
+  for (const auto& [port, fd] : published_.sockets())
     fds.AddNamed("--adopt-fd", "listener:" + port.ToString(), fd.get());
+  if (published_.shared_listener() >= 0) {
+    fds.AddNamed("--adopt-fd", "shared.listener", published_.shared_listener());
+    fds.AddNamed("--adopt-fd", "shared.ports", setup_.published.fd());
+  }
   options.args.insert(options.args.end(),
                       {"--uid", std::to_string(setup_.config.uid_base + kProxyId)});
   if (suspended_) options.args.insert(options.args.end(), {"--suspended", "1"});
@@ -108,7 +111,7 @@ Status NetProxy::Serve(const ProxyMessage& message, std::vector<UniqueFd> fds) {
   if (const auto* inside = std::get_if<InsideRequest>(&message))
     return GiveInsideSockets(inside->count);
   if (const auto* dropped = std::get_if<UnlistenRequest>(&message))
-    return CloseListeners([dropped](PublishedPort port) { return port == dropped->port; });
+    return AfterClosing(published_.Close(dropped->port));
   if (std::holds_alternative<DrainedReport>(message))
     OnDrained();
   else
@@ -130,19 +133,14 @@ Status NetProxy::GiveListener(PublishedPort port) {
     return SendMessage(link_.get(), head + std::to_string(error) + "}");
   };
   if (!MayPublish(setup_.config.publish, port)) return refuse(EACCES);
-  if (!listeners_.contains(port)) {
-    if (listeners_.size() >= kMaxPublishedPorts) return refuse(ENOSPC);
-    const auto make = [&] {
-      return MakePublishedSocket(setup_.config.ip, port, setup_.config.uid_base + kProxyId);
-    };
-    auto made = OpenInChild(make, setup_.cgroup.servers_fd());
-    if (!made) {
-      LogWarning("publish: " + made.error().Message());
-      return refuse(made.error().Errno());
-    }
-    listeners_[port] = std::move(*made);
+  // Whoever wrote a list of ports has given them to the tenant, whoever's the address is.
+  const auto place = published_.Open(port, setup_.own_address || setup_.config.publish.has_value());
+  if (!place) {
+    LogWarning("publish: " + place.error().Message());
+    return refuse(place.error().Errno());
   }
-  return SendMessage(link_.get(), head + "0}", {listeners_[port].get()});
+  return SendMessage(link_.get(), head + (place->shared ? R"(0,"shared":true})" : "0}"),
+                     {place->fd});
 }
 
 Status NetProxy::GiveInsideSockets(size_t count) {
@@ -224,23 +222,16 @@ void NetProxy::GiveTlsLink() {
 }
 
 void NetProxy::CloseUnpublished() {
-  const Status closed = CloseListeners(
-      [this](PublishedPort port) { return !MayPublish(setup_.config.publish, port); });
+  const Status closed = AfterClosing(published_.Close(
+      [this](PublishedPort port) { return !MayPublish(setup_.config.publish, port); }));
   if (!closed) End(closed.error().Message());
 }
 
 // The proxy has them as well, whatever it says. If one cannot be silenced, those who may hold it
 // must not live on: earlier proxies are ended here, the one that runs by our caller.
-Status NetProxy::CloseListeners(const std::function<bool(PublishedPort)>& which) {
-  Status all;
-  std::erase_if(listeners_, [&](const auto& each) {
-    if (!which(each.first)) return false;
-    if (const Status silenced = Silence(each.first.transport, each.second.get()); !silenced)
-      all = silenced.error().Within("port " + each.first.ToString());
-    return true;
-  });
-  if (!all) draining_.clear();
-  return all;
+Status NetProxy::AfterClosing(const Status& closed) {
+  if (!closed) draining_.clear();
+  return closed;
 }
 
 void NetProxy::CloseLink() {
@@ -257,7 +248,7 @@ void NetProxy::Stop() {
   loop_.Cancel(own_end_);
   draining_.clear();
   // Before the proxy: what arrives from now on is refused, not queued for nobody.
-  listeners_.clear();
+  published_.Clear();
   CloseLink();
   if (process_ && !process_->Await(kAwaitOwnEnd)) process_->Kill();
   guard_.reset();

@@ -18,6 +18,7 @@
 #include "base/unique_fd.h"
 #include "supervisor/backoff.h"
 #include "supervisor/proxy_message.h"
+#include "supervisor/published_sockets.h"
 #include "supervisor/server_process.h"
 #include "supervisor/source_guard.h"
 #include "supervisor/tenant_cgroup.h"
@@ -42,11 +43,17 @@ class NetProxy {
     int counters;  // of CounterPage<NetCounter>
     CounterPage<SupervisorCounter>& own;
     std::function<UniqueFd()> connect_tls;  // a link to bailey-tls; none if there is none
+    PublishedPage& published;
+    bool own_address;  // which the host has for the tenant's sake alone
   };
 
   // What `setup` refers to must outlive this.
   NetProxy(EventLoop& loop, Setup setup, Events events)
-      : loop_(loop), setup_(std::move(setup)), events_(std::move(events)) {}
+      : loop_(loop),
+        setup_(std::move(setup)),
+        events_(std::move(events)),
+        published_({setup_.config.ip, setup_.config.uid_base + kProxyId, setup_.cgroup.servers_fd(),
+                    &setup_.published}) {}
   ~NetProxy() { Stop(); }
   NetProxy(const NetProxy&) = delete;
   NetProxy& operator=(const NetProxy&) = delete;
@@ -78,7 +85,7 @@ class NetProxy {
   Status Keep(const KeepRequest& request, std::vector<UniqueFd> fds);
   Status GiveListener(PublishedPort port);
   Status GiveInsideSockets(size_t count);
-  Status CloseListeners(const std::function<bool(PublishedPort)>& which);
+  Status AfterClosing(const Status& closed);
   void OnReady();
   void OnDrained();
   void OnHangUp();
@@ -95,7 +102,7 @@ class NetProxy {
   UniqueFd netns_, link_;
   std::string network_;
   std::map<std::string, UniqueFd> kept_;
-  std::map<PublishedPort, UniqueFd> listeners_;
+  PublishedSockets published_;
   // Earlier proxies, until their last connection has ended; each ends when its link closes.
   struct Draining {
     std::unique_ptr<ServerProcess> process;

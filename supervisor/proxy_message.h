@@ -16,7 +16,6 @@ namespace bailey::supervisor {
 
 inline constexpr size_t kMaxKeptFds = 128;
 inline constexpr size_t kMaxInsideSockets = 64;
-inline constexpr size_t kMaxPublishedPorts = 1024;
 
 struct KeepRequest {
   std::vector<std::string> names;  // [A-Za-z0-9_.:-]{1,64}, one per descriptor

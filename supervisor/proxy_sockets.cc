@@ -26,9 +26,7 @@ Status Set(const UniqueFd& socket, int level, int option, const char* name) {
   return {};
 }
 
-}  // namespace
-
-Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, uint32_t owner) {
+Result<UniqueFd> Bind(const IpAddress& ip, PublishedPort port) {
   const bool tcp = port.transport == Transport::kTcp;
   auto socket = NewSocket(ip.family(), tcp ? SOCK_STREAM : SOCK_DGRAM);
   if (!socket) return socket.error();
@@ -41,9 +39,23 @@ Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, ui
   const socklen_t length = endpoint.ToSockaddr(&address);
   if (::bind(socket->get(), reinterpret_cast<const sockaddr*>(&address), length) != 0)
     return Errno("bind " + endpoint.ToString());
+  return socket;
+}
+
+}  // namespace
+
+Status CheckNobodyListens(const IpAddress& ip, uint16_t port) {
+  const auto bound = Bind(ip, {Transport::kTcp, port});
+  return bound ? Status() : Status(bound.error());
+}
+
+Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, uint32_t owner) {
+  auto socket = Bind(ip, port);
+  if (!socket) return socket;
   if (::fchown(socket->get(), owner, static_cast<gid_t>(-1)) != 0)
     return Errno("fchown of a listener");
-  if (tcp && ::listen(socket->get(), kBacklog) != 0) return Errno("listen " + endpoint.ToString());
+  if (port.transport == Transport::kTcp && ::listen(socket->get(), kBacklog) != 0)
+    return Errno("listen " + Endpoint{ip, port.port}.ToString());
   return socket;
 }
 

@@ -11,10 +11,13 @@
 
 namespace bailey::supervisor {
 
-// A listener, or a UDP socket, at exactly `ip` and `port` on the host, non-blocking. It belongs to
-// `owner` (the proxy's uid), by which sock_diag(7) tells other proxies that a tenant publishes
-// here.
+// A listener, or a UDP socket, at exactly `ip` and `port` (0: any) on the host, non-blocking. It
+// belongs to `owner` (the proxy's uid), by which sock_diag(7) tells other proxies that a tenant
+// publishes here.
 Result<UniqueFd> MakePublishedSocket(const IpAddress& ip, PublishedPort port, uint32_t owner);
+
+// EADDRINUSE if somebody on the host listens for TCP at `ip` and `port`, be it on the wildcard.
+Status CheckNobodyListens(const IpAddress& ip, uint16_t port);
 
 // Nothing arrives at a published socket any more, whoever else has a descriptor of it. EPERM if one
 // of those has locked a filter of its own on it (SO_LOCK_FILTER).

@@ -54,7 +54,7 @@ std::string Tenant::Program(const char* name) const {
 
 std::vector<int> Tenant::CounterPages() const {
   return {setup_.counters.fs.get(), setup_.counters.net.get(), setup_.counters.own.get(),
-          setup_.counters.tls.get()};
+          setup_.counters.tls.get(), setup_.counters.published.fd()};
 }
 
 uint64_t Tenant::TakeOomKills() {

@@ -17,6 +17,9 @@ Result<TenantCounters> TenantCounters::Make() {
   auto page = CounterMapping<SupervisorCounter>::Map(counters.own.get(), /*writable=*/true);
   if (!page) return page.error();
   counters.own_page = std::move(*page);
+  auto published = PublishedPage::Make();
+  if (!published) return published.error();
+  counters.published = std::move(*published);
   return counters;
 }
 

@@ -1,8 +1,9 @@
-// TenantCounters: the pages of one tenant: of its file server, its proxy, its supervisor, and its
-// bailey-tls.
+// TenantCounters: the pages of one tenant: what its file server, its proxy, its supervisor and its
+// bailey-tls count, and which of its ports are published.
 #pragma once
 
 #include "base/counters.h"
+#include "base/published_page.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -11,6 +12,7 @@ namespace bailey::supervisor {
 struct TenantCounters {
   UniqueFd fs, net, own, tls;
   CounterMapping<SupervisorCounter> own_page;
+  PublishedPage published;
 
   static Result<TenantCounters> Make();
 };

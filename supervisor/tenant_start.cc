@@ -114,7 +114,8 @@ Status Tenant::MakeNetwork() {
   proxy_ = std::make_unique<NetProxy>(
       setup_.loop,
       NetProxy::Setup{setup_.config, *cgroup_, Program("bailey-netproxy"),
-                      setup_.counters.net.get(), own(), [this] { return tls_->Connect(); }},
+                      setup_.counters.net.get(), own(), [this] { return tls_->Connect(); },
+                      setup_.counters.published, HasAddedAddress(setup_.runtime_dir)},
       NetProxy::Events{[this] { OpenTheGate(); }, [this](const Error& reason) { Fail(reason); },
                        [this] { changed_(); }});
   return proxy_->Start(std::move(launched_->netns), setup_.config.network);

@@ -11,7 +11,6 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "tenants/filesystem_item.h"
-#include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
 #include "tenants/spec_values.h"
 #include "tenants/templates/template_store.h"
@@ -136,7 +135,7 @@ void Core::Handle(CoreRequest request, pid_t api_pid, Reply reply) {
 json::array Core::OneTenant(const std::string& name) const {
   const auto tenant = fleet_.Find(name);
   if (!tenant) return {};
-  return {TenantItem(host_, sampler_.cgroups(), ServingSockets(), **tenant)};
+  return {TenantItem(host_, sampler_.cgroups(), **tenant)};
 }
 
 Tenant::Done Core::AnswerTenant(const CallPtr& call) {
@@ -147,10 +146,9 @@ Tenant::Done Core::AnswerTenant(const CallPtr& call) {
 }
 
 void Core::ListTenants(const CallPtr& call) {
-  const auto serving = ServingSockets();
   json::array items;
   for (const auto& [name, tenant] : fleet_.tenants())
-    items.push_back(TenantItem(host_, sampler_.cgroups(), serving, *tenant));
+    items.push_back(TenantItem(host_, sampler_.cgroups(), *tenant));
   call->Answer("Tenant", std::move(items));
 }
 

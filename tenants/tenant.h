@@ -18,6 +18,7 @@
 
 #include "base/counters.h"
 #include "base/event_loop.h"
+#include "base/published_page.h"
 #include "base/tls_counters.h"
 #include "tenants/child_watch.h"
 #include "tenants/core_protocol.h"
@@ -37,12 +38,13 @@ struct TenantContext {
   std::function<void(const std::string& path)> discard;
 };
 
-// What the servers of a running tenant count.
+// What the servers of a running tenant count and publish.
 struct TenantCounters {
   CounterMapping<FsCounter> fs;
   CounterMapping<NetCounter> net;
   CounterMapping<SupervisorCounter> supervisor;
   CounterMapping<TlsCounter> tls;  // not of a supervisor of an earlier program
+  PublishedPage published;
 };
 
 class Tenant : public std::enable_shared_from_this<Tenant> {

@@ -9,7 +9,6 @@
 #include "base/publish_rule_json.h"
 #include "base/units.h"
 #include "supervisor/cgroup_usage.h"
-#include "tenants/published_ports.h"
 #include "tenants/spec_json.h"
 #include "tenants/tenant_disk.h"
 
@@ -119,7 +118,7 @@ json::value UsageItem(const supervisor::CgroupHost& cgroups, const std::string& 
 }  // namespace
 
 json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
-                        const std::map<uint64_t, ServingSocket>& serving, const Tenant& tenant) {
+                        const Tenant& tenant) {
   const TenantRecord& record = tenant.record();
   const Spec& effective = tenant.effective();
   json::object item{
@@ -141,10 +140,8 @@ json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
       {"tls", TlsItem(tenant)},
       {"published", json::array()},
       {"spec", SpecToJson(record.spec)}};
-  if (tenant.IsUp() && tenant.supervisor_pid() > 0)
-    for (const auto& [transport, port] :
-         PublishedPorts(serving, *record.spec.ip, tenant.supervisor_pid()))
-      item["published"].as_array().push_back(ToJson(PublishRule(transport, port, port)));
+  if (tenant.IsUp() && tenant.counters().published)
+    item["published"] = ToJson(tenant.counters().published.Read().ToRules());
   return item;
 }
 

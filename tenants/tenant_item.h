@@ -7,15 +7,12 @@
 #include <string>
 
 #include "supervisor/cgroup_host.h"
-#include "tenants/published_ports.h"
 #include "tenants/store.h"
 #include "tenants/tenant.h"
 
 namespace bailey::tenants {
 
-// `serving`: ServingSockets(), once for all items of an answer.
 boost::json::object TenantItem(const Host& host, const supervisor::CgroupHost& cgroups,
-                               const std::map<uint64_t, ServingSocket>& serving,
                                const Tenant& tenant);
 boost::json::object EventItem(const Event& event);
 

@@ -210,10 +210,12 @@ void Tenant::FetchCounters() {
     auto net = CounterMapping<NetCounter>::Map(answer->fds[1].get(), false);
     auto own = CounterMapping<SupervisorCounter>::Map(answer->fds[2].get(), false);
     if (!fs || !net || !own) return LogWarning(name() + ": counter pages cannot be mapped");
-    counters_ = {std::move(*fs), std::move(*net), std::move(*own), {}};
-    if (answer->fds.size() < 4) return;
-    if (auto tls = CounterMapping<TlsCounter>::Map(answer->fds[3].get(), false); tls)
-      counters_.tls = std::move(*tls);
+    counters_ = {std::move(*fs), std::move(*net), std::move(*own), {}, {}};
+    if (answer->fds.size() < 5) return;  // a supervisor of an earlier release
+    auto tls = CounterMapping<TlsCounter>::Map(answer->fds[3].get(), false);
+    auto published = PublishedPage::Map(answer->fds[4].get());
+    if (tls) counters_.tls = std::move(*tls);
+    if (published) counters_.published = std::move(*published);
   });
 }
 

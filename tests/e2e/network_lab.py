@@ -47,6 +47,15 @@ class Namespace:
             raise AssertionError(f"{argv}: {done.stderr}")
         return done.stdout
 
+    def spawn(self, test, *argv):
+        """A program here that says "ready", until the test ends: the process, with its input and
+        output."""
+        process = subprocess.Popen(harness.in_netns(self.path, argv), stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        test.addCleanup(NetworkTest._end, process)
+        test.assertEqual(process.stdout.readline(), "ready\n")
+        return process
+
     def call(self, action):
         """action() by a thread that is in this namespace: its sockets stay there."""
         result = []
@@ -106,6 +115,42 @@ class Lab:
     def _now(address):
         return ["nodad"] if ":" in address else []
 
+    def impair(self, bridge, *args):
+        """Puts a program between the two, which passes frames from `a` to `b` and back as it
+        likes. close() what is returned to end it. There is a queueing discipline for that, netem,
+        but not in every kernel."""
+        middle = Namespace()
+        host, outside = str(self.host.pid), str(self.outside.pid)
+        self.host.run("ip", "link", "set", INTERFACE, "name", "straight")
+        self.outside.run("ip", "link", "set", "eth0", "name", "straight")
+        for end, name, inner in ((self.host, INTERFACE, "a"), (self.outside, "eth0", "b")):
+            pid = host if end is self.host else outside
+            middle.run("ip", "link", "add", inner, "type", "veth", "peer", "name", name, "netns", pid)
+            middle.run("ip", "link", "set", inner, "up")
+            for address in json.loads(end.run("ip", "-j", "addr", "show", "straight"))[0]["addr_info"]:
+                if address["scope"] == "global":
+                    place = f"{address['local']}/{address['prefixlen']}"
+                    end.run("ip", "addr", "add", place, "dev", name, *self._now(place))
+            end.run("ip", "link", "del" if end is self.outside else "set", "straight",
+                    *([] if end is self.outside else ["down"]))
+            # What crosses is whole packets with their checksums.
+            end.run("ethtool", "-K", name, "tx", "off", "gso", "off", "tso", "off", "gro", "off")
+            end.run("ip", "link", "set", name, "up")
+        self.host.run("ip", "route", "replace", "default", "via", OUTSIDE)
+        process = subprocess.Popen(
+            harness.in_netns(middle.path, ["python3", "-c", bridge, *map(str, args)]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        assert process.stdout.readline() == "ready\n"
+
+        class Wires:
+            @staticmethod
+            def close():
+                process.kill()
+                process.wait()
+                process.stdout.close()
+                middle.close()
+        return Wires
+
     def close(self):
         self.host.close()
         self.outside.close()
@@ -131,18 +176,26 @@ class NetworkTest(harness.BaileyTest):
     def run_inside(self, name, script, *args):
         """A Python program inside, until the test ends or what is returned is called; returns once
         it says that it is ready."""
+        process = self.pipe_inside(name, script, *args)
+        return lambda: self._end(process)
+
+    def pipe_inside(self, name, script, *args):
+        """The same; the process, with its standard input and output."""
         process = subprocess.Popen(
             self.bailey._in_netns([str(harness.BIN / "bailey"), "exec", name, "--", "python3", "-c",
                                    script, *args]),
-            env=self.bailey.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-
-        def close():
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        self.addCleanup(close)
+            env=self.bailey.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self._end, process)
         self.assertEqual(process.stdout.readline(), "ready\n")
-        return close
+        return process
+
+    @staticmethod
+    def _end(process):
+        process.kill()
+        process.wait()
+        for end in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                end.close()
 
 
 class Server:

@@ -1,6 +1,5 @@
 // Texts of the host and of foreign programs: apt's sources, the host's users, debootstrap's output,
 // template.json, the kernel's table of sockets.
-#include "tenants/published_ports.h"
 #include "tenants/templates/apt_sources.h"
 #include "tenants/templates/debootstrap_progress.h"
 #include "tenants/templates/host_etc.h"
@@ -61,14 +60,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 3:
       ReadProgress(input.RestText());
       break;
-    case 4: {
+    default: {
       const auto made = Template::FromJson(input.RestText());
       if (made) Require(Template::FromJson(made->ToJson()).has_value(), "a template reads back");
       break;
-    }
-    default: {
-      std::map<uint64_t, ServingSocket> found;
-      ParseSocketTable(input.RestText(), bailey::Transport::kTcp, found);
     }
   }
   return 0;

@@ -53,8 +53,9 @@ class Resolver {
  public:
   using OnQuery = std::function<void(Resolver&, const Endpoint& from, const DnsBytes& query)>;
 
-  Resolver(EventLoop& loop, const char* address, OnQuery on_query)
+  Resolver(EventLoop& loop, const char* address, OnQuery on_query, uint16_t port = 0)
       : loop_(loop), on_query_(std::move(on_query)) {
+    where_.port = port;
     udp_ = Bound(SOCK_DGRAM, address, &where_);
     tcp_ = Bound(SOCK_STREAM, address, &where_);
     EXPECT_TRUE(loop_.Watch(udp_.get(), EPOLLIN, [this](uint32_t) { OnDatagram(); }));
@@ -231,6 +232,21 @@ TEST_F(DnsStubTest, FailsWhenNobodyAnswers) {
   EXPECT_EQ(silent.asked(), 3u);
   EXPECT_EQ(events_[DnsEvent::kFailure], 1);
   EXPECT_EQ(ResponseCode(Ask(*Stub({}), Question(8, "one"))), 2);  // no resolver at all
+}
+
+// Nobody is there when it is asked, and is a little later.
+TEST_F(DnsStubTest, SurvivesARestartOfTheResolver) {
+  Endpoint place;
+  Bound(SOCK_DGRAM, "127.77.53.3", &place);  // closed again
+  const auto stub = Stub({.resolvers = {place}});
+  const DnsBytes query = Question(7, "one");
+  std::optional<Resolver> resolver;
+  loop_.After(300ms, [&] { resolver.emplace(loop_, "127.77.53.3", AnswerAtOnce, place.port); });
+  EXPECT_EQ(Ask(*stub, query), Answered(query, 'U'));
+  EXPECT_EQ(events_[DnsEvent::kFailure], 0);
+  resolver.reset();
+  const auto hasty = Stub({.resolvers = {place}, .timeout = 100ms});
+  EXPECT_EQ(ResponseCode(Ask(*hasty, query)), 2);
 }
 
 TEST_F(DnsStubTest, RefusesWhatIsNoQuery) {

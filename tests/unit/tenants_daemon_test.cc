@@ -10,7 +10,6 @@
 #include "base/files.h"
 #include "tenants/background.h"
 #include "tenants/instance.h"
-#include "tenants/published_ports.h"
 #include "tenants/removal.h"
 #include "tenants/tenant_item.h"
 
@@ -114,50 +113,6 @@ TEST_F(Directories, AMetricsAddressThatIsTakenIsNamed) {
   ASSERT_FALSE(instance);
   EXPECT_THAT(instance.error().context, HasSubstr("127.77.0.1:"));
   EXPECT_FALSE(instance.error().hint.empty());
-}
-
-TEST(PublishedPorts, ParsesTheKernelsTables) {
-  std::map<uint64_t, ServingSocket> found;
-  ParseSocketTable(
-      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-      "inode\n"
-      "   0: 02004D7F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
-      "4711 1 0000000000000000 100 0 0 10 0\n"
-      "   1: 02004D7F:0051 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 "
-      "4712 1 0000000000000000 100 0 0 10 0\n"
-      "   2: B80D0120000000000000000007000000:01BB 00000000000000000000000000000000:0000 0A "
-      "00000000:00000000 00:00000000 00000000     0        0 4713 1 0\n"
-      "nonsense\n",
-      Transport::kTcp, found);
-  ASSERT_EQ(found.size(), 2U);
-  EXPECT_EQ(found[4711].place.ToString(), "127.77.0.2:80");
-  EXPECT_EQ(found[4713].place.ToString(), "[2001:db8::7]:443");
-  ParseSocketTable(
-      "heading\n"
-      " 123: 02004D7F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 "
-      "4714 2 0000000000000000 0\n"
-      " 124: 02004D7F:8123 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 "
-      "4715 2 0000000000000000 0\n",
-      Transport::kUdp, found);
-  ASSERT_EQ(found.size(), 3U);
-  EXPECT_EQ(found[4714].place.ToString(), "127.77.0.2:53");
-  EXPECT_EQ(found[4714].transport, Transport::kUdp);
-}
-
-TEST(PublishedPorts, AreThoseThatTheProcessHolds) {
-  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(0x7f4d0002);
-  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  ASSERT_EQ(::listen(socket.get(), 1), 0);
-  socklen_t length = sizeof address;
-  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length);
-  const auto listening = ServingSockets();
-  EXPECT_THAT(PublishedPorts(listening, IpAddress::V4(0x7f4d0002), ::getpid()),
-              ElementsAre(PublishedPort{Transport::kTcp, ntohs(address.sin_port)}));
-  EXPECT_THAT(PublishedPorts(listening, IpAddress::V4(0x7f4d0003), ::getpid()), ElementsAre());
-  EXPECT_THAT(PublishedPorts(listening, IpAddress::V4(0x7f4d0002), 1), ElementsAre());
 }
 
 TEST(Times, AreRfc3339InUtc) {
