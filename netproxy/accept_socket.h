@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <chrono>
 #include <optional>
 
 #include "base/ip_address.h"
@@ -17,7 +19,14 @@ struct AcceptedSocket {
   Endpoint to;    // where it wanted to go: AnyIP makes this the original destination
 };
 
-// Non-blocking; nullopt when nothing waits, or the kernel has no descriptor or memory for it.
+// How long to leave a listener alone whose connections the kernel has no descriptor or memory for:
+// they stay in its queue, and so it stays readable.
+inline constexpr std::chrono::milliseconds kExhaustedPause{100};
+inline bool IsExhausted(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+// Non-blocking; nullopt and errno when nothing waits, or IsExhausted(errno).
 inline std::optional<AcceptedSocket> AcceptSocket(int listener) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;

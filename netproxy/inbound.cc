@@ -64,8 +64,12 @@ void Inbound::Rest() {
 void Inbound::AddSockets(std::vector<UniqueFd> sockets) {
   asked_for_ -= std::min(asked_for_, sockets.size());
   std::move(sockets.begin(), sockets.end(), std::back_inserter(stock_));
-  if (stock_.empty()) return;
-  for (const int listener : std::exchange(paused_, {})) loop_.Change(listener, EPOLLIN);
+  Resume();
+}
+
+void Inbound::OnLost() {
+  asked_for_ = 0;
+  loop_.After(kExhaustedPause, [this] { Restock(); });
 }
 
 void Inbound::Restock() {
@@ -78,12 +82,24 @@ void Inbound::Restock() {
 void Inbound::OnConnections(int listener) {
   for (int i = 0; i < kAcceptsPerTurn && !stock_.empty(); ++i) {
     auto accepted = AcceptSocket(listener);
+    if (!accepted && IsExhausted(errno)) {
+      loop_.After(kExhaustedPause, [this] { Resume(); });
+      return Pause(listener);
+    }
     if (!accepted) return;
     OnConnection(std::move(*accepted));
   }
-  if (!stock_.empty()) return;
+  if (stock_.empty()) Pause(listener);
+}
+
+void Inbound::Pause(int listener) {
   loop_.Change(listener, 0);
   paused_.push_back(listener);
+}
+
+void Inbound::Resume() {
+  if (stock_.empty()) return;
+  for (const int listener : std::exchange(paused_, {})) loop_.Change(listener, EPOLLIN);
 }
 
 void Inbound::OnConnection(AcceptedSocket accepted) {

@@ -49,6 +49,8 @@ class Inbound {
   // Accepts no more; the listeners stay as they are, for another proxy.
   void Rest();
   void AddSockets(std::vector<UniqueFd> sockets);
+  // An answer with sockets did not arrive: asks again, a little later.
+  void OnLost();
   // Asks for what is missing from the stock.
   void Restock();
   // Whether the tenant stands still.
@@ -65,6 +67,8 @@ class Inbound {
   Status Serve(int listener);
   void OnConnections(int listener);
   void OnConnection(AcceptedSocket accepted);
+  void Pause(int listener);
+  void Resume();
   void Receive(InboundClient client);
   void Join(InboundClient client);
   void LetIn(InboundClient client);
@@ -80,7 +84,7 @@ class Inbound {
   std::function<void(size_t)> ask_for_sockets_;
   std::map<uint16_t, UniqueFd> listeners_;
   UniqueFd shared_;
-  std::vector<int> paused_;  // listeners that wait for the stock
+  std::vector<int> paused_;  // listeners that wait for the stock, or for descriptors
   std::vector<UniqueFd> stock_;
   size_t asked_for_ = 0;
   std::list<InboundClient> waiting_;  // for their turn

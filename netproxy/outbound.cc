@@ -27,9 +27,15 @@ Status Outbound::Serve(int listener) {
 void Outbound::OnConnections(int listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     auto accepted = AcceptSocket(listener);
+    if (!accepted && IsExhausted(errno)) return Pause(listener);
     if (!accepted) return;
     OnConnection(std::move(*accepted));
   }
+}
+
+void Outbound::Pause(int listener) {
+  loop_.Change(listener, 0);
+  loop_.After(kExhaustedPause, [this, listener] { loop_.Change(listener, EPOLLIN); });
 }
 
 void Outbound::OnConnection(AcceptedSocket accepted) {

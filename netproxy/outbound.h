@@ -39,6 +39,7 @@ class Outbound {
   };
 
   void OnConnections(int listener);
+  void Pause(int listener);
   void OnConnection(AcceptedSocket accepted);
   void OnTurn(std::list<Waiting>::iterator turn);
   void Join(AcceptedSocket accepted);

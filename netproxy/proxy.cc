@@ -132,6 +132,11 @@ Status Proxy::ServeSupervisor() {
        .on_config = [this](std::string_view message) { OnConfig(message); },
        .on_tls = [this](UniqueFd link) { inbound_.SetTlsLink(std::move(link)); },
        .on_suspended = [this](bool suspended) { inbound_.SetSuspended(suspended); },
+       .on_lost =
+           [this] {
+             inbound_.OnLost();
+             if (!draining_) publisher_.OnLost();
+           },
        .on_drain = [this] { OnDrain(); },
        .on_gone = [this] { parts_.loop.Stop(); }});
 }

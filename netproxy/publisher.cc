@@ -237,6 +237,14 @@ void Publisher::OnListener(PublishedPort port, PublishedSocket answer) {
   while (!waiting_.empty() && asked_ < kMostAsked) Ask(*waiting_.First());
 }
 
+void Publisher::OnLost() {
+  for (auto& [port, entry] : ports_)
+    if (entry.state == Port::State::kAsked) {
+      --asked_;
+      Refused(port);
+    }
+}
+
 void Publisher::Refused(PublishedPort port) {
   Port& entry = ports_[port];
   entry.state = Port::State::kRefused;

@@ -64,6 +64,8 @@ class Publisher {
 
   Status Start(AdoptedPorts&& adopted);
   void OnListener(PublishedPort port, PublishedSocket answer);
+  // Some answer did not arrive: what was asked for is asked for again, a little later.
+  void OnLost();
   // Neither asks for anything nor gives anything up any more: another proxy does.
   void Rest();
   void SetRules(std::optional<std::vector<PublishRule>> rules);

@@ -63,6 +63,10 @@ void SupervisorLink::Send(const std::string& text) {
 void SupervisorLink::OnReadable() {
   auto message = ReceiveMessage(socket_.get());
   if (message) return Dispatch(std::move(*message));
+  if (message.error().Errno() == EMSGSIZE) {
+    LogWarning(message.error().Message());
+    return handlers_.on_lost();
+  }
   LogInfo("the supervisor is gone: " + message.error().Message());
   handlers_.on_gone();
 }

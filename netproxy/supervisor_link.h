@@ -31,6 +31,8 @@ class SupervisorLink {
     std::function<void(std::string_view message)> on_config;
     std::function<void(UniqueFd link)> on_tls;         // to a bailey-tls
     std::function<void(bool suspended)> on_suspended;  // the tenant stands still, or goes on
+    // There were no descriptors left for some answer's.
+    std::function<void()> on_lost;
     std::function<void()> on_drain;  // another proxy takes over: no new work from now on
     std::function<void()> on_gone;   // the supervisor has ended, and so must the proxy
   };

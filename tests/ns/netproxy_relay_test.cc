@@ -3,6 +3,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -112,6 +114,26 @@ TEST(Outbound, AConnectFailsAsTheDestinationFails) {
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kRefusedUpstream) == 2u; }));
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kUnreachableUpstream) == 6u; }));
     EXPECT_EQ(world.Count(NetCounter::kConnectionsOut), 0u);
+  });
+}
+
+// Nobody says anything: the program waits for as long as it has asked its kernel to, and hears of
+// it by that errno.
+TEST(Outbound, ASilentDestinationTimesOut) {
+  InWorld([] {
+    const World world;
+    const UniqueFd full = world.Outside();
+    ASSERT_EQ(BindAt(full, At(kWorldIp, 8000)), 0);
+    ASSERT_EQ(::listen(full.get(), 0), 0);
+    std::vector<UniqueFd> fill;
+    for (int i = 0; i < 3; ++i) {
+      fill.push_back(world.Outside(SOCK_STREAM | SOCK_NONBLOCK));
+      ConnectTo(fill.back(), At(kWorldIp, 8000));
+    }
+    const UniqueFd client = world.Tenant();
+    const int once = 1;
+    ::setsockopt(client.get(), IPPROTO_TCP, TCP_SYNCNT, &once, sizeof once);
+    EXPECT_EQ(ConnectTo(client, At(kWorldIp, 8000)), ETIMEDOUT);
   });
 }
 
@@ -311,6 +333,30 @@ TEST_P(BothWays, ASlowReaderStopsTheSender) {
     EXPECT_EQ(Receive(through.other, sent).size(), sent);
     Send(through.tenant, "still there");
     EXPECT_EQ(Receive(through.other, 11), "still there");
+  });
+}
+
+// The proxy's own two sockets, looked at by copies of them.
+TEST_P(BothWays, BothLegsAreKeptAlive) {
+  InWorld([] {
+    World world;
+    const Through through = Connect(world);
+    const UniqueFd proxy(static_cast<int>(::syscall(SYS_pidfd_open, world.proxy_pid(), 0)));
+    const auto kept_alive = [&] {
+      int legs = 0;
+      for (int number = 0; number < 256; ++number) {
+        const UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, proxy.get(), number, 0)));
+        tcp_info info{};
+        socklen_t size = sizeof info;
+        if (!copy || ::getsockopt(copy.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) continue;
+        int on = 0;
+        size = sizeof on;
+        ::getsockopt(copy.get(), SOL_SOCKET, SO_KEEPALIVE, &on, &size);
+        if (info.tcpi_state == TCP_ESTABLISHED && on != 0) ++legs;
+      }
+      return legs;
+    };
+    EXPECT_TRUE(World::Await([&] { return kept_alive() == 2; })) << kept_alive();
   });
 }
 
