@@ -294,8 +294,8 @@ pid_t World::ServerPid(const std::string& name) const {
 uint64_t World::Counter(int page, size_t index) const {
   std::vector<UniqueFd> pages;
   Ask({{"op", "counters"}}, {}, &pages);
-  EXPECT_EQ(pages.size(), 4U);
-  if (pages.size() != 4) return 0;
+  EXPECT_EQ(pages.size(), 5U);
+  if (pages.size() != 5) return 0;
   uint64_t value = 0;
   EXPECT_EQ(::pread(pages[static_cast<size_t>(page)].get(), &value, sizeof value,
                     static_cast<off_t>(index * sizeof value)),
