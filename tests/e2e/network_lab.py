@@ -116,14 +116,14 @@ class Lab:
         return ["nodad"] if ":" in address else []
 
     def impair(self, bridge, *args):
-        """Puts a program between the two, which passes frames from `a` to `b` and back as it
+        """Puts a program between the two, which passes frames from `left` to `right` and back as it
         likes. close() what is returned to end it. There is a queueing discipline for that, netem,
         but not in every kernel."""
         middle = Namespace()
         host, outside = str(self.host.pid), str(self.outside.pid)
         self.host.run("ip", "link", "set", INTERFACE, "name", "straight")
         self.outside.run("ip", "link", "set", "eth0", "name", "straight")
-        for end, name, inner in ((self.host, INTERFACE, "a"), (self.outside, "eth0", "b")):
+        for end, name, inner in ((self.host, INTERFACE, "left"), (self.outside, "eth0", "right")):
             pid = host if end is self.host else outside
             middle.run("ip", "link", "add", inner, "type", "veth", "peer", "name", name, "netns", pid)
             middle.run("ip", "link", "set", inner, "up")
