@@ -87,31 +87,6 @@ Status AttachCapture(const IpAddress& ip, int netns, KeptFds& kept) {
                   bpf_program__attach_netns(object->progs.capture, netns));
 }
 
-// A tc filter belongs to its device: it stays as long as the network namespace.
-Status AttachHold(const IpAddress& ip, int netns, KeptFds& kept) {
-  const std::unique_ptr<hold, decltype(&hold::destroy)> object(hold::open(), &hold::destroy);
-  if (object == nullptr) return Errno("open the hold program");
-  SetOwnAddresses(ip, *object->rodata);
-  if (const int error = hold::load(object.get()); error != 0)
-    return Errno("load the hold program", -error);
-  BAILEY_TRY(KeepMap(kept, kHeldSynsMap, object->maps.held_syns));
-  BAILEY_TRY(KeepMap(kept, kHeldEchoesMap, object->maps.held_echoes));
-  auto scope = NetnsScope::Enter(netns);
-  if (!scope) return scope.error();
-  bpf_tc_hook hook{};
-  hook.sz = sizeof hook;
-  hook.ifindex = kLoopback;
-  hook.attach_point = BPF_TC_EGRESS;
-  if (const int error = bpf_tc_hook_create(&hook); error != 0) return Errno("clsact on lo", -error);
-  bpf_tc_opts options{};
-  options.sz = sizeof options;
-  options.prog_fd = bpf_program__fd(object->progs.hold);
-  options.handle = options.priority = 1;
-  if (const int error = bpf_tc_attach(&hook, &options); error != 0)
-    return Errno("attach the hold program", -error);
-  return {};
-}
-
 Status AttachEgress(const IpAddress& ip, int cgroup, KeptFds& kept) {
   const std::unique_ptr<egress, decltype(&egress::destroy)> object(egress::open(),
                                                                    &egress::destroy);
@@ -153,6 +128,31 @@ std::vector<std::string> ProgramFdNames() {
   std::vector<std::string> names(std::begin(kMapNames), std::end(kMapNames));
   names.insert(names.end(), std::begin(kLinkNames), std::end(kLinkNames));
   return names;
+}
+
+// A tc filter belongs to its device: it stays as long as the network namespace.
+Status AttachHold(const IpAddress& ip, int netns, KeptFds& kept) {
+  const std::unique_ptr<hold, decltype(&hold::destroy)> object(hold::open(), &hold::destroy);
+  if (object == nullptr) return Errno("open the hold program");
+  SetOwnAddresses(ip, *object->rodata);
+  if (const int error = hold::load(object.get()); error != 0)
+    return Errno("load the hold program", -error);
+  BAILEY_TRY(KeepMap(kept, kHeldSynsMap, object->maps.held_syns));
+  BAILEY_TRY(KeepMap(kept, kHeldEchoesMap, object->maps.held_echoes));
+  auto scope = NetnsScope::Enter(netns);
+  if (!scope) return scope.error();
+  bpf_tc_hook hook{};
+  hook.sz = sizeof hook;
+  hook.ifindex = kLoopback;
+  hook.attach_point = BPF_TC_EGRESS;
+  if (const int error = bpf_tc_hook_create(&hook); error != 0) return Errno("clsact on lo", -error);
+  bpf_tc_opts options{};
+  options.sz = sizeof options;
+  options.prog_fd = bpf_program__fd(object->progs.hold);
+  options.handle = options.priority = 1;
+  if (const int error = bpf_tc_attach(&hook, &options); error != 0)
+    return Errno("attach the hold program", -error);
+  return {};
 }
 
 Status AttachPrograms(const IpAddress& tenant_ip, int netns, int cgroup, KeptFds& kept) {

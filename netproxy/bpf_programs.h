@@ -29,6 +29,8 @@ inline constexpr char kBoundUdpMap[] = "map.bound_udp";
 // Everything that AttachPrograms adds, for the check of what was adopted.
 std::vector<std::string> ProgramFdNames();
 
+// Attaches `hold` alone.
+Status AttachHold(const IpAddress& tenant_ip, int netns, KeptFds& kept);
 // Attaches `capture` to the network namespace, `hold` to its lo and the rest to the v2 cgroup.
 // Until the tries are filled, every connect fails with EACCES; until the sockets are in place,
 // every foreign destination is dropped. Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN.

@@ -1,5 +1,6 @@
-// The kinds of BPF programs that the proxy needs: each is tried with the smallest program there is,
-// which is loaded and thrown away, never attached.
+// The kinds of BPF programs that the proxy needs in a tenant's group: each is tried with the
+// smallest program there is, which is loaded and thrown away, never attached. Those of networks are
+// in network_checks.cc.
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/syscall.h>
@@ -22,11 +23,9 @@ struct ProgramKind {
   const char* purpose;
 };
 constexpr auto kKinds = std::to_array<ProgramKind>({
-    {"BPF sk_lookup", BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, "connections to any address"},
     {"BPF sock_ops", BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS, "what a tenant listens on"},
     {"BPF connect", BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT,
      "denied destinations"},
-    {"BPF tc", BPF_PROG_TYPE_SCHED_CLS, bpf_attach_type{}, "refusals with the true errno"},
 });
 
 // Returns 0, or the errno.
@@ -58,8 +57,7 @@ std::vector<HostCheck> CheckBpf() {
     }
     checks.push_back({kind.name, CheckResult::kMissing,
                       "cannot be loaded: " + Errno("", error).Message(),
-                      "needs CONFIG_BPF_SYSCALL, CONFIG_CGROUP_BPF and CONFIG_NET_CLS_BPF, and no "
-                      "lockdown of BPF"});
+                      "needs CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, and no lockdown of BPF"});
   }
   return checks;
 }

@@ -18,8 +18,8 @@ const char* CheckResultName(CheckResult result) {
 
 std::vector<HostCheck> ExamineHost(const HostPlaces& places) {
   std::vector<HostCheck> all;
-  for (auto group : {CheckKernel(), CheckFuse(), CheckBpf(), CheckCgroups(), CheckNamespaces(),
-                     CheckPrograms(places), CheckStorage(places), CheckDisks()})
+  for (auto group : {CheckKernel(), CheckFuse(), CheckBpf(), CheckNetwork(), CheckCgroups(),
+                     CheckNamespaces(), CheckPrograms(places), CheckStorage(places), CheckDisks()})
     std::move(group.begin(), group.end(), std::back_inserter(all));
   return all;
 }

@@ -31,6 +31,7 @@ std::vector<HostCheck> ExamineHost(const HostPlaces& places);
 std::vector<HostCheck> CheckKernel();
 std::vector<HostCheck> CheckFuse();
 std::vector<HostCheck> CheckBpf();
+std::vector<HostCheck> CheckNetwork();
 std::vector<HostCheck> CheckCgroups();
 std::vector<HostCheck> CheckNamespaces();
 std::vector<HostCheck> CheckPrograms(const HostPlaces& places);
