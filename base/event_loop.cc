@@ -66,6 +66,7 @@ int EventLoop::NextTimeout(Clock::time_point now) const {
 }
 
 void EventLoop::RunTimers() {
+  if (timers_.empty()) return;
   const Clock::time_point now = Clock::now();
   while (!timers_.empty() && timers_.begin()->first.first <= now) {
     auto node = timers_.extract(timers_.begin());
@@ -89,7 +90,7 @@ void EventLoop::WaitAndDispatch(int timeout_ms) {
 
 void EventLoop::Run() {
   running_ = true;
-  while (running_) WaitAndDispatch(NextTimeout(Clock::now()));
+  while (running_) WaitAndDispatch(timers_.empty() ? -1 : NextTimeout(Clock::now()));
 }
 
 void EventLoop::RunOnce(Clock::duration at_most) {

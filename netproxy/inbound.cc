@@ -27,6 +27,7 @@ Inbound::~Inbound() { Rest(); }
 
 Status Inbound::Serve(int listener) {
   if (::fcntl(listener, F_SETFL, O_NONBLOCK) != 0) return Errno("published listener");
+  SetRelayOptions(listener);
   return loop_.Watch(listener, EPOLLIN, [this, listener](uint32_t) { OnConnections(listener); });
 }
 
@@ -61,6 +62,7 @@ void Inbound::Rest() {
   paused_.clear();
 }
 
+// They come as the supervisor made them: non-blocking.
 void Inbound::AddSockets(std::vector<UniqueFd> sockets) {
   asked_for_ -= std::min(asked_for_, sockets.size());
   std::move(sockets.begin(), sockets.end(), std::back_inserter(stock_));
@@ -158,7 +160,6 @@ Status Inbound::ConnectInside(InboundClient& client) {
 }
 
 Status Inbound::Connect(int socket, const Endpoint& client, const Endpoint& to) const {
-  if (::fcntl(socket, F_SETFL, O_NONBLOCK) != 0) return Errno("socket inside");
   // An established connection must not keep the tenant from listening on its port.
   SetFlag(socket, SOL_SOCKET, SO_REUSEADDR);
   SetFlag(socket, SOL_IP, IP_BIND_ADDRESS_NO_PORT);

@@ -21,6 +21,7 @@ NetCounter FailureCounter(int error) {
 }  // namespace
 
 Status Outbound::Serve(int listener) {
+  SetRelayOptions(listener);
   return loop_.Watch(listener, EPOLLIN, [this, listener](uint32_t) { OnConnections(listener); });
 }
 

@@ -29,7 +29,10 @@ Relay::Relay(Direction direction, UniqueFd inside, UniqueFd outside, RelayResour
     : direction_(direction), resources_(resources) {
   sides_[kInside].fd = std::move(inside);
   sides_[kOutside].fd = std::move(outside);
-  for (const Side& side : sides_) SetRelayOptions(side.fd.get());
+  const size_t dialed = direction == Direction::kOut ? kOutside : kInside;
+  SetRelayOptions(sides_[dialed].fd.get());
+  const int accepted = sides_[Other(dialed)].fd.get();
+  if (!HasRelayOptions(accepted)) SetRelayOptions(accepted);
 }
 
 Relay::~Relay() {

@@ -12,6 +12,8 @@ inline void SetFlag(int fd, int level, int option, int value = 1) {
   ::setsockopt(fd, level, option, &value, sizeof value);
 }
 
+inline constexpr int kKeepaliveProbes = 6;
+
 // Delay belongs to the two ends, not to the middle; a peer that has vanished must not hold a relay
 // for ever; urgent bytes go through in line, at their place.
 inline void SetRelayOptions(int fd) {
@@ -20,7 +22,15 @@ inline void SetRelayOptions(int fd) {
   SetFlag(fd, SOL_SOCKET, SO_KEEPALIVE);
   SetFlag(fd, IPPROTO_TCP, TCP_KEEPIDLE, 300);
   SetFlag(fd, IPPROTO_TCP, TCP_KEEPINTVL, 30);
-  SetFlag(fd, IPPROTO_TCP, TCP_KEEPCNT, 6);
+  SetFlag(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);  // last: HasRelayOptions
+}
+
+// An accepted socket inherits them from its listener, unless its connection was there before them.
+inline bool HasRelayOptions(int fd) {
+  int probes = 0;
+  socklen_t size = sizeof probes;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, &size) == 0 &&
+         probes == kKeepaliveProbes;
 }
 
 // close(2) will send a reset instead of an end of file.
