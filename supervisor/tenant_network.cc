@@ -105,6 +105,9 @@ Status ConfigureTenantNetwork(const IpAddress& ip, uint32_t uid_base) {
   AddRoutes(batch, ip);
   AddRules(batch, ip);
   BAILEY_TRY(batch.Send());
+  // A client that comes back with a port of a minute ago has a connection here that is in TIME-WAIT
+  // at the proxy's end: one that gives way to it, as it would at a server's end.
+  BAILEY_TRY(WriteControl("/proc/sys/net/ipv4/tcp_tw_reuse", "1"));
   // The tenant's own services listen on 80 without a capability; there is nobody else in here.
   BAILEY_TRY(WriteControl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"));
   return WriteControl("/proc/sys/net/ipv4/ping_group_range",

@@ -1,4 +1,5 @@
 // TCP through a running proxy, both ways.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -6,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <thread>
 
 #include "netproxy/relay.h"
@@ -209,6 +211,33 @@ TEST(Inbound, AClientPortThatTheTenantListensOnIsReplaced) {
   });
 }
 
+// The client ended the first connection, so the proxy's end inside is in TIME-WAIT.
+TEST(Inbound, AClientComesBackWithItsPort) {
+  InWorld([] {
+    World world;
+    const std::string reuse = "nsenter --net=/proc/" + std::to_string(::getpid()) + "/fd/" +
+                              std::to_string(world.world_netns()) +
+                              " sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse'";
+    ASSERT_EQ(std::system(reuse.c_str()), 0);
+    const UniqueFd server = world.Tenant();
+    Listen(server, At("0.0.0.0", 80));
+    ASSERT_TRUE(World::Await([&] { return world.IsPublished(80); }));
+    for (int i = 0; i < 2; ++i) {
+      if (i == 1) ::usleep(1'200'000);  // TIME-WAIT gives way after a second
+      UniqueFd client = world.Outside();
+      const int on = 1;
+      ::setsockopt(client.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      ASSERT_EQ(BindAt(client, At(kWorldIp, 40000)), 0);
+      ASSERT_EQ(ConnectTo(client, At(kTenantIp, 80)), 0);
+      Endpoint from;
+      const UniqueFd accepted = Accept(server, &from);
+      EXPECT_EQ(from, At(kWorldIp, 40000));
+      client.Reset();
+      EXPECT_EQ(Receive(accepted, 1), "");
+    }
+  });
+}
+
 TEST(Inbound, AUserOfTheHostDoesNotComeFromLoopback) {
   InWorld([] {
     World world;
@@ -254,6 +283,29 @@ TEST_P(BothWays, BulkDataArrivesAsItWasSent) {
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kOpenConnections) == 0; }));
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kBytesOut) == up.size(); }));
     EXPECT_TRUE(World::Await([&] { return world.Count(NetCounter::kBytesIn) == down.size(); }));
+  });
+}
+
+// How many connections of a network namespace have their keepalive timer running.
+int KeptAlive(int netns) {
+  const std::string command = "nsenter --net=/proc/" + std::to_string(::getpid()) + "/fd/" +
+                              std::to_string(netns) +
+                              " ss -Htno state established | grep -c 'timer:(keepalive,[45]min'";
+  FILE* const said = ::popen(command.c_str(), "r");
+  int count = -1;
+  EXPECT_EQ(::fscanf(said, "%d", &count), 1);
+  ::pclose(said);
+  return count;
+}
+
+// The tenant's own ends have none.
+TEST_P(BothWays, BothLegsFindOutWhetherTheirPeerHasVanished) {
+  InWorld([] {
+    World world;
+    const Through through = Connect(world);
+    const UniqueFd host(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    EXPECT_TRUE(World::Await([&] { return KeptAlive(host.get()) == 1; }));
+    EXPECT_TRUE(World::Await([&] { return KeptAlive(world.tenant_netns()) == 1; }));
   });
 }
 
