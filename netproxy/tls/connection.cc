@@ -15,6 +15,10 @@ namespace {
 constexpr size_t kRecordBytes = SSL3_RT_MAX_PLAIN_LENGTH;
 constexpr int kStepsPerTurn = 16;  // then other connections have theirs
 
+// Whether the other end has been closed, not only ended: then nothing can be written to it. epoll
+// may say so later than recv(2) says that there is no more.
+bool IsPlainClosed(int fd) { return ::send(fd, nullptr, 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0; }
+
 }  // namespace
 
 TlsConnection::TlsConnection(UniqueFd client, std::shared_ptr<const TlsPort> port)
@@ -35,7 +39,6 @@ TlsConnection::State TlsConnection::OnEvents(Side side, uint32_t events) {
   } else {
     plain_readable_ = plain_readable_ || readable;
     plain_writable_ = plain_writable_ || writable;
-    plain_gone_ = plain_gone_ || (events & EPOLLHUP) != 0;
   }
   return IsOpen() ? Pump() : Handshake();
 }
@@ -127,7 +130,7 @@ TlsConnection::Step TlsConnection::PumpOut() {
     return Step::kBlocked;
   }
   // The proxy closes both ways at once only once we have ended ours, or when something was aborted.
-  if (got < 0 || (plain_gone_ && !in_.passed)) return Step::kAborted;
+  if (got < 0 || (!in_.passed && IsPlainClosed(plain_.get()))) return Step::kAborted;
   out_.ended = true;
   return Step::kGoOn;
 }

@@ -68,7 +68,6 @@ class TlsConnection {
   Flow in_, out_;  // from the client, and to it
   bool client_readable_ = true, client_writable_ = true;
   bool plain_readable_ = true, plain_writable_ = true;
-  bool plain_gone_ = false;  // the proxy has closed its end
 };
 
 }  // namespace bailey::netproxy
