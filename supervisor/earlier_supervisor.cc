@@ -2,8 +2,10 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "base/message.h"
 #include "supervisor/tenant_sweep.h"
@@ -24,17 +26,22 @@ Result<json::value> Ask(const UniqueFd& socket, std::string_view request) {
   return value;
 }
 
-// It says that its tenant has ended, and is asked to go.
-bool Dismiss(const std::string& runtime_dir) {
+enum class Found {
+  kNobody,  // that answers: it is dying, or has only just begun
+  kTenant,  // that lives
+  kLeaves,  // its tenant has ended, and it was asked to go
+};
+
+Found Dismiss(const std::string& runtime_dir) {
   const auto socket = ConnectTo(ControlSocketPath(runtime_dir));
-  if (!socket) return false;
+  if (!socket) return Found::kNobody;
   const timeval patience{5, 0};
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const auto status = Ask(*socket, R"({"op":"status"})");
-  if (!status) return false;
+  if (!status) return Found::kNobody;
   const json::value* state = status->get_object().if_contains("state");
-  if (state == nullptr || (*state != "stopped" && *state != "failed")) return false;
-  return Ask(*socket, R"({"op":"stop"})").has_value();
+  if (state == nullptr || (*state != "stopped" && *state != "failed")) return Found::kTenant;
+  return Ask(*socket, R"({"op":"stop"})") ? Found::kLeaves : Found::kNobody;
 }
 
 }  // namespace
@@ -42,12 +49,19 @@ bool Dismiss(const std::string& runtime_dir) {
 Result<RuntimeLock> TakeOver(const std::string& runtime_dir, const std::string& name) {
   auto lock = RuntimeLock::Open(runtime_dir);
   if (!lock) return lock;
-  const auto ours = lock->Try();
-  if (!ours) return ours.error();
-  if (*ours) return lock;
-  if (!Dismiss(runtime_dir))
-    return Errno("tenant " + name + " has a supervisor already", EBUSY)
-        .WithHint("bailey stop " + name);
+  const auto deadline = std::chrono::steady_clock::now() + kAwaitGone;
+  for (;;) {
+    const auto ours = lock->Try();
+    if (!ours) return ours.error();
+    if (*ours) return lock;
+    const Found found = Dismiss(runtime_dir);
+    if (found == Found::kLeaves) break;
+    // A killed one answers no more, and holds the lock until the kernel has closed its files.
+    if (found == Found::kTenant || std::chrono::steady_clock::now() >= deadline)
+      return Errno("tenant " + name + " has a supervisor already", EBUSY)
+          .WithHint("bailey stop " + name);
+    ::usleep(5'000);
+  }
   BAILEY_TRY(lock->Await(kAwaitGone));
   return lock;
 }
